@@ -1,0 +1,509 @@
+"""Crystals as plain arrays: what every kernel reads.
+
+A :class:`Crystal` is one structure, a :class:`CrystalTable` many of them in columns. Both know nothing of symmetry and hold no
+pymatgen objects; :meth:`Crystal.from_structure` and :meth:`Crystal.to_structure` convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pymatgen.core import Composition, DummySpecies, Element, Lattice, PeriodicSite, SiteCollection, Species, Structure
+
+from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
+
+OCCUPANCY_TOLERANCE = 1e-6
+"""Rounding that a site's total occupancy may exceed 1 by."""
+
+MINIMUM_RELATIVE_VOLUME = 1e-9
+"""A cell whose volume is less than this fraction of the product of its edges counts as flat."""
+
+
+@cache
+def _species_number(species: Element | Species | DummySpecies) -> int:
+    if isinstance(species, DummySpecies):
+        return DUMMY
+    element = species if isinstance(species, Element) else species.element
+    return {"D": DEUTERIUM, "T": TRITIUM}.get(element.name, element.Z)
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """One crystal structure as arrays, for n sites that hold m species (m = n where every site is ordered).
+
+    Parameters
+    ----------
+    lattice : ndarray of shape (3, 3)
+        Lattice vectors as rows, in Å.
+    frac_coords : ndarray of shape (n, 3)
+        Fractional coordinates of the sites.
+    numbers : ndarray of shape (m,)
+        Atomic numbers of the species; 0 is a dummy species, 201 deuterium and 301 tritium.
+    occupancies : ndarray of shape (m,)
+        Occupancy of each species, in (0, 1].
+    site_index : ndarray of shape (m,)
+        The site that each species is on, ascending.
+
+    Raises
+    ------
+    ValueError
+        No sites, values that are not finite, a flat cell, an occupancy outside (0, 1], or shapes that don't fit together.
+        The message starts with the formula.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matminer_grid import Crystal
+    >>> polonium = Crystal(3.35 * np.eye(3), np.zeros((1, 3)), np.array([84]), np.ones(1), np.array([0]))
+    >>> polonium.formula, polonium.n_sites, round(polonium.volume, 2)
+    ('Po1', 1, 37.6)
+    """
+
+    lattice: FloatArray
+    frac_coords: FloatArray
+    numbers: IntArray
+    occupancies: FloatArray
+    site_index: IntArray
+
+    def __post_init__(self) -> None:
+        for name, dtype in (
+            ("lattice", np.float64),
+            ("frac_coords", np.float64),
+            ("numbers", np.int64),
+            ("occupancies", np.float64),
+            ("site_index", np.int64),
+        ):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=dtype))
+        n, m = len(self.frac_coords), len(self.numbers)
+        if self.lattice.shape != (3, 3) or self.frac_coords.shape != (n, 3):
+            raise ValueError(
+                f"lattice must have the shape (3, 3) and frac_coords (n, 3), not {self.lattice.shape} and {self.frac_coords.shape}"
+            )
+        if not len(self.numbers) == len(self.occupancies) == len(self.site_index):
+            raise ValueError("numbers, occupancies and site_index must have one entry a species each")
+        if n == 0 or m == 0:
+            raise ValueError("the structure has no sites: at least one is needed")
+        if self.site_index[0] != 0 or self.site_index[-1] != n - 1 or not np.isin(np.diff(self.site_index), (0, 1)).all():
+            raise ValueError("site_index must ascend from 0 to n - 1 and name every site: each site holds a species")
+        problem = self._problem()
+        if problem:
+            raise ValueError(f"{self.formula}: {problem}")
+
+    def _problem(self) -> str | None:
+        if not np.isfinite(self.lattice).all():
+            return "the lattice has values that are NaN or infinite; it must be finite, in Å"
+        if not np.isfinite(self.frac_coords).all():
+            site = int(np.nonzero(~np.isfinite(self.frac_coords).all(axis=1))[0][0])
+            return f"the coordinates of site {site} are NaN or infinite; they must be finite fractions of the cell"
+        edges = np.linalg.norm(self.lattice, axis=1)
+        if not self.volume > MINIMUM_RELATIVE_VOLUME * edges.prod():
+            return f"the cell has no volume ({self.volume:.3g} Å^3); its three lattice vectors must not lie in one plane"
+        if not ((self.occupancies > 0) & (self.occupancies <= 1 + OCCUPANCY_TOLERANCE)).all():
+            worst = self.occupancies[np.argmax(np.abs(self.occupancies - 0.5))]
+            return f"a species has the occupancy {worst:g}; occupancies must lie in (0, 1]"
+        totals = self.site_occupancies
+        if totals.max() > 1 + OCCUPANCY_TOLERANCE:
+            return f"site {int(totals.argmax())} has the total occupancy {totals.max():g}; it must not exceed 1"
+        return None
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites in the cell."""
+        return len(self.frac_coords)
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in Å^3."""
+        return float(abs(np.linalg.det(self.lattice)))
+
+    @property
+    def site_occupancies(self) -> FloatArray:
+        """Total occupancy of each site, shape (n,)."""
+        return np.bincount(self.site_index, weights=self.occupancies, minlength=self.n_sites)
+
+    @property
+    def formula(self) -> str:
+        """Formula of the cell, elements in the order in which they first appear."""
+        amounts: dict[str, float] = {}
+        for number, occupancy in zip(self.numbers.tolist(), self.occupancies.tolist(), strict=True):
+            symbol = species_symbol(number)
+            amounts[symbol] = amounts.get(symbol, 0.0) + occupancy
+        return " ".join(f"{symbol}{amount:.6g}" for symbol, amount in amounts.items())
+
+    @classmethod
+    def from_structure(cls, structure: Structure) -> Crystal:
+        """Take over the arrays of a pymatgen structure.
+
+        Parameters
+        ----------
+        structure : pymatgen.core.Structure
+            Ordered or disordered; oxidation states are dropped, deuterium and dummy species are kept.
+
+        Raises
+        ------
+        TypeError
+            `structure` is not a periodic pymatgen structure.
+        ValueError
+            The structure is invalid, as in the class's constructor.
+        """
+        if not isinstance(structure, Structure):
+            raise TypeError(
+                f"a pymatgen Structure (a crystal with a lattice) is needed, not {type(structure).__name__}"
+                + ("; a molecule has no unit cell" if isinstance(structure, SiteCollection) else "")
+            )
+        if not all(structure.lattice.pbc):
+            raise ValueError(f"{structure.formula}: the lattice must be periodic along all three axes, not {structure.lattice.pbc}")
+        sites = structure.sites
+        if not sites:
+            raise ValueError("the structure has no sites: at least one is needed")
+        for index, site in enumerate(sites):
+            if not site.species:
+                raise ValueError(f"{structure.formula}: site {index} holds no species; remove it or give it an occupancy")
+        species = [
+            (_species_number(s), occupancy, index) for index, site in enumerate(sites) for s, occupancy in site.species.items()
+        ]
+        numbers, occupancies, site_index = zip(*species, strict=True)
+        return cls(
+            structure.lattice.matrix,
+            np.array([site.frac_coords for site in sites]),
+            np.array(numbers),
+            np.array(occupancies),
+            np.array(site_index),
+        )
+
+    def to_structure(self) -> Structure:
+        """Build the pymatgen structure of the same cell, sites and species."""
+        return self._to_structure({})
+
+    def _to_structure(self, compositions: dict[tuple[tuple[int, float], ...], Composition]) -> Structure:
+        lattice = Lattice(self.lattice)
+        bounds = np.searchsorted(self.site_index, np.arange(self.n_sites + 1))
+        entries = list(zip(self.numbers.tolist(), self.occupancies.tolist(), strict=True))
+        sites = []
+        for index, coords in enumerate(self.frac_coords):
+            key = tuple(entries[bounds[index] : bounds[index + 1]])
+            if key not in compositions:
+                compositions[key] = Composition(
+                    {DummySpecies("X") if number == DUMMY else Element(species_symbol(number)): o for number, o in key}
+                )
+            label = "".join(species_symbol(number) for number, _ in key)
+            sites.append(PeriodicSite(compositions[key], coords, lattice, label=label, skip_checks=True))
+        return Structure.from_sites(sites)
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalTable(Sequence[Crystal]):
+    """Many crystals in columns: N crystals with S sites and M species in all.
+
+    Indexing with an integer gives a :class:`Crystal`, with a slice, a mask or an integer array a smaller table.
+
+    Parameters
+    ----------
+    lattices : ndarray of shape (N, 3, 3)
+        Lattice vectors as rows, in Å.
+    site_offsets, species_offsets : ndarray of shape (N + 1,)
+        Crystal i has the sites ``site_offsets[i]:site_offsets[i + 1]`` and likewise its species.
+    frac_coords : ndarray of shape (S, 3)
+        Fractional coordinates.
+    numbers, occupancies, site_index : ndarray of shape (M,)
+        As in :class:`Crystal`; `site_index` counts from 0 in each crystal.
+
+    Examples
+    --------
+    >>> from matminer_grid.datasets import load_mp_elasticity_table
+    >>> table = load_mp_elasticity_table().crystals
+    >>> len(table), table[0].formula
+    (12178, 'Ge2 H6 Cl2')
+    """
+
+    lattices: FloatArray
+    site_offsets: IntArray
+    frac_coords: FloatArray
+    species_offsets: IntArray
+    numbers: IntArray
+    occupancies: FloatArray
+    site_index: IntArray
+
+    def __len__(self) -> int:
+        return len(self.lattices)
+
+    @overload
+    def __getitem__(self, index: int) -> Crystal: ...
+    @overload
+    def __getitem__(self, index: slice | ArrayLike) -> CrystalTable: ...
+    def __getitem__(self, index: Any) -> Crystal | CrystalTable:
+        if isinstance(index, (int, np.integer)):
+            i = range(len(self))[index]
+            sites = slice(self.site_offsets[i], self.site_offsets[i + 1])
+            species = slice(self.species_offsets[i], self.species_offsets[i + 1])
+            return Crystal(
+                self.lattices[i],
+                self.frac_coords[sites],
+                self.numbers[species],
+                self.occupancies[species],
+                self.site_index[species],
+            )
+        rows = np.arange(len(self))[index]
+        sites, site_offsets = _gather(self.site_offsets, rows)
+        species, species_offsets = _gather(self.species_offsets, rows)
+        return CrystalTable(
+            self.lattices[rows],
+            site_offsets,
+            self.frac_coords[sites],
+            species_offsets,
+            self.numbers[species],
+            self.occupancies[species],
+            self.site_index[species],
+        )
+
+    def __iter__(self) -> Iterator[Crystal]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def n_sites(self) -> IntArray:
+        """Number of sites of each crystal, shape (N,)."""
+        return np.diff(self.site_offsets)
+
+    @property
+    def site_occupancies(self) -> FloatArray:
+        """Total occupancy of every site, shape (S,)."""
+        site = self.site_index + np.repeat(self.site_offsets[:-1], np.diff(self.species_offsets))
+        return np.bincount(site, weights=self.occupancies, minlength=len(self.frac_coords))
+
+    @classmethod
+    def from_crystals(cls, crystals: Iterable[Crystal]) -> CrystalTable:
+        """Stack crystals, in their order."""
+        crystals = list(crystals)
+        if not crystals:
+            empty_int, empty_float = np.zeros(0, np.int64), np.zeros(0)
+            zero = np.zeros(1, np.int64)
+            return cls(np.zeros((0, 3, 3)), zero, np.zeros((0, 3)), zero, empty_int, empty_float, empty_int)
+        return cls(
+            np.stack([crystal.lattice for crystal in crystals]),
+            np.cumsum([0] + [crystal.n_sites for crystal in crystals]),
+            np.concatenate([crystal.frac_coords for crystal in crystals]),
+            np.cumsum([0] + [len(crystal.numbers) for crystal in crystals]),
+            np.concatenate([crystal.numbers for crystal in crystals]),
+            np.concatenate([crystal.occupancies for crystal in crystals]),
+            np.concatenate([crystal.site_index for crystal in crystals]),
+        )
+
+    @classmethod
+    def from_structures(cls, structures: Iterable[Structure]) -> CrystalTable:
+        """Stack the arrays of pymatgen structures; errors name the row.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`Crystal.from_structure`, with the row in front.
+        """
+        table, errors = read_structures(list(structures))
+        for row, error in errors.items():
+            raise type(error)(f"row {row}: {error}") from error
+        return table
+
+    def errors(self) -> dict[int, ValueError]:
+        """Find the rows that are no valid crystals, with the error that :class:`Crystal` raises for each."""
+        edges = np.linalg.norm(self.lattices, axis=2).prod(axis=1)
+        with np.errstate(invalid="ignore"):
+            volumes = np.abs(np.linalg.det(self.lattices))
+            suspicious = ~((volumes > MINIMUM_RELATIVE_VOLUME * edges) & np.isfinite(volumes)) | (self.n_sites == 0)
+        site_owner = np.repeat(np.arange(len(self)), self.n_sites)
+        suspicious[site_owner[~np.isfinite(self.frac_coords).all(axis=1)]] = True
+        totals = self.site_occupancies
+        suspicious[site_owner[~((totals > 0) & (totals <= 1 + OCCUPANCY_TOLERANCE))]] = True
+        species_owner = np.repeat(np.arange(len(self)), np.diff(self.species_offsets))
+        suspicious[species_owner[~((self.occupancies > 0) & (self.occupancies <= 1 + OCCUPANCY_TOLERANCE))]] = True
+        errors = {}
+        for row in np.nonzero(suspicious)[0].tolist():
+            try:
+                self[row]
+            except ValueError as error:
+                errors[row] = error
+        return errors
+
+    def to_structures(self) -> list[Structure]:
+        """Build the pymatgen structures of all crystals."""
+        compositions: dict[tuple[tuple[int, float], ...], Composition] = {}
+        return [crystal._to_structure(compositions) for crystal in self]
+
+    def to_arrow(self) -> pa.Table:
+        """Give the crystals as an Arrow table, one row each.
+
+        Columns: `lattice` (9 values, rows of the matrix in Å), `frac_coords` (3 a site), `numbers`, and for disordered crystals
+        `occupancies` and `site_index` (null where every site holds one species fully).
+        """
+        ordered = self._ordered()
+        return pa.table(
+            {
+                "lattice": pa.FixedSizeListArray.from_arrays(pa.array(self.lattices.ravel()), 9),
+                "frac_coords": _lists(3 * self.site_offsets, self.frac_coords.ravel()),
+                "numbers": _lists(self.species_offsets, self.numbers.astype(np.int16)),
+                "occupancies": _lists(self.species_offsets, self.occupancies, null=ordered),
+                "site_index": _lists(self.species_offsets, self.site_index.astype(np.int32), null=ordered),
+            }
+        )
+
+    def _ordered(self) -> NDArray[np.bool_]:
+        partial = np.zeros(len(self), dtype=bool)
+        owner = np.repeat(np.arange(len(self)), np.diff(self.species_offsets))
+        partial[owner[self.occupancies != 1]] = True
+        return ~partial & (np.diff(self.species_offsets) == np.diff(self.site_offsets))
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> CrystalTable:
+        """Read crystals from the columns that :meth:`to_arrow` writes.
+
+        Raises
+        ------
+        ValueError
+            A column is missing, or lists don't fit together.
+        """
+        columns = {name: _column(table, name) for name in ("lattice", "frac_coords", "numbers")}
+        lattices = columns["lattice"].flatten().to_numpy().astype(np.float64)
+        if len(lattices) != 9 * len(table):
+            raise ValueError("the column lattice must hold 9 numbers a row: the lattice vectors in Å")
+        coordinate_offsets, frac_coords = _flat(columns["frac_coords"])
+        species_offsets, numbers = _flat(columns["numbers"])
+        site_offsets = coordinate_offsets // 3
+        if (3 * site_offsets != coordinate_offsets).any():
+            raise ValueError("the column frac_coords must hold 3 numbers a site")
+        occupancies = np.ones(len(numbers))
+        site_index = np.arange(len(numbers)) - np.repeat(species_offsets[:-1], np.diff(species_offsets))
+        for name, values in (("occupancies", occupancies), ("site_index", site_index)):
+            if name in table.column_names:
+                column = _column(table, name)
+                offsets, filled = _flat(column)
+                length = np.diff(offsets)
+                given = length > 0
+                if (length[given] != np.diff(species_offsets)[given]).any():
+                    raise ValueError(f"the column {name} must be null or hold one number a species")
+                values[np.repeat(given, np.diff(species_offsets))] = filled
+        if ((site_index < 0) | (site_index >= np.repeat(np.diff(site_offsets), np.diff(species_offsets)))).any():
+            raise ValueError("numbers without occupancies and site_index must have one entry a site")
+        return cls(
+            lattices.reshape(-1, 3, 3),
+            site_offsets,
+            frac_coords.astype(np.float64).reshape(-1, 3),
+            species_offsets,
+            numbers.astype(np.int64),
+            occupancies,
+            site_index.astype(np.int64),
+        )
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the columns of :meth:`to_arrow` to a Parquet file."""
+        pq.write_table(self.to_arrow(), path, compression="zstd")
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> CrystalTable:
+        """Read crystals from a Parquet file with the columns of :meth:`to_arrow`."""
+        return cls.from_arrow(pq.read_table(path))
+
+
+def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, Exception]]:
+    """Read what can be read: a table of the valid structures, in order, and the errors of the others by row.
+
+    Entries may be pymatgen structures or :class:`Crystal` objects.
+    """
+    errors: dict[int, Exception] = {}
+    lattices, coords, numbers, occupancies, site_index = [], [], [], [], []
+    n_sites, n_species = [0], [0]
+    for row, structure in enumerate(structures):
+        if isinstance(structure, Crystal):
+            lattices.append(structure.lattice)
+            coords.extend(structure.frac_coords)
+            numbers.extend(structure.numbers)
+            occupancies.extend(structure.occupancies)
+            site_index.extend(structure.site_index)
+            n_sites.append(structure.n_sites)
+            n_species.append(len(structure.numbers))
+            continue
+        if not (isinstance(structure, Structure) and structure.sites and structure.lattice.pbc == (True, True, True)):
+            errors[row] = _error_of(structure)
+            continue
+        before = len(numbers)
+        for index, site in enumerate(structure.sites):
+            coords.append(site.frac_coords)
+            for species, occupancy in site.species.items():
+                numbers.append(_species_number(species))
+                occupancies.append(occupancy)
+                site_index.append(index)
+        lattices.append(structure.lattice.matrix)
+        n_sites.append(len(structure.sites))
+        n_species.append(len(numbers) - before)
+    table = CrystalTable(
+        np.array(lattices, dtype=np.float64).reshape(-1, 3, 3),
+        np.cumsum(n_sites),
+        np.array(coords, dtype=np.float64).reshape(-1, 3),
+        np.cumsum(n_species),
+        np.array(numbers, dtype=np.int64),
+        np.array(occupancies, dtype=np.float64),
+        np.array(site_index, dtype=np.int64),
+    )
+    invalid = table.errors()
+    if invalid:
+        read = [row for row in range(len(structures)) if row not in errors]
+        errors |= {read[row]: error for row, error in invalid.items()}
+        table = table[[row for row in range(len(table)) if row not in invalid]]
+    return table, dict(sorted(errors.items()))
+
+
+def _error_of(structure: Any) -> Exception:
+    try:
+        Crystal.from_structure(structure)
+    except (TypeError, ValueError) as error:
+        return error
+    raise AssertionError("a structure that can be read was taken for an invalid one")
+
+
+def as_crystals(structures: Any) -> Sequence[Any]:
+    """Give one or many structures as a sequence: a table stays one, a single crystal becomes a list."""
+    if isinstance(structures, (Structure, Crystal)):
+        return [structures]
+    return structures
+
+
+def as_crystal(structure: Structure | Crystal) -> Crystal:
+    """Give a structure as a :class:`Crystal`; one that is a Crystal already is handed back."""
+    return structure if isinstance(structure, Crystal) else Crystal.from_structure(structure)
+
+
+def _gather(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    lengths = np.diff(offsets)[rows]
+    new = np.concatenate(([0], np.cumsum(lengths)))
+    return np.arange(new[-1]) + np.repeat(offsets[rows] - new[:-1], lengths), new
+
+
+def _lists(offsets: IntArray, values: NDArray[Any], null: NDArray[np.bool_] | None = None) -> pa.ListArray:
+    if null is None:
+        return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
+    keep = np.repeat(~null, np.diff(offsets))
+    lengths = np.where(null, 0, np.diff(offsets))
+    short = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(short), pa.array(values[keep]), mask=pa.array(null))
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    if name not in table.column_names:
+        raise ValueError(f"the table has no column {name!r}; it has {', '.join(table.column_names)}")
+    column = table.column(name)
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _flat(column: pa.ListArray) -> tuple[IntArray, NDArray[Any]]:
+    lengths = np.nan_to_num(column.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int64)
+    return np.concatenate(([0], np.cumsum(lengths))), column.flatten().to_numpy(zero_copy_only=False)

@@ -1,0 +1,1 @@
+"""Where structures and properties come from."""

@@ -1,0 +1,261 @@
+"""The batch path shared by all featurizers: threads, progress and errors."""
+
+from __future__ import annotations
+
+import traceback
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from joblib import Parallel, delayed
+from matminer.featurizers.base import BaseFeaturizer
+from matminer.utils.utils import homogenize_multiindex
+from tqdm.auto import tqdm
+
+from matminer_grid.crystal import Crystal, CrystalTable, as_crystals, read_structures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pymatgen.core import Structure
+
+CHUNK_SIZE = 64
+"""Structures handed to a kernel at once."""
+
+
+class CrystalFeaturizer(BaseFeaturizer):
+    """Base of the featurizers of this package: crystals in, one row of floats each out.
+
+    A subclass gives :meth:`feature_labels` and fills rows in ``_featurize_table``; all of matminer's ways to call a featurizer follow
+    from that. Unlike matminer's base class, `featurize_many` computes in threads rather than in forked processes and hands back
+    one array, `transform` raises an error where a row fails rather than hiding it, and `clone` keeps the number of jobs.
+    """
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Raise a ValueError or TypeError if a parameter is out of range."""
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Number of features."""
+
+    @abstractmethod
+    def _featurize_table(self, table: CrystalTable, out: NDArray[np.float64]) -> dict[int, Exception]:
+        """Fill the rows of `out`; give the errors of the rows that failed."""
+
+    def featurize(self, structure: Structure | Crystal) -> NDArray[np.float64]:
+        """Compute the features of one structure.
+
+        Parameters
+        ----------
+        structure : pymatgen.core.Structure or Crystal
+            The structure; it may be disordered.
+
+        Returns
+        -------
+        ndarray of shape (n_features,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            What is wrong with the structure or with a parameter; the message starts with the structure's formula.
+        """
+        self._check_parameters()
+        features, errors = self._compute_chunk([structure])
+        for error in errors.values():
+            raise error
+        return features[0]
+
+    def featurize_many(
+        self, entries: Any, ignore_errors: bool = False, return_errors: bool = False, pbar: bool | dict[str, Any] = True
+    ) -> Any:
+        """Compute the features of many structures, in threads.
+
+        Parameters
+        ----------
+        entries : list, tuple, ndarray, Series or one-column DataFrame of Structure; or CrystalTable
+            The structures; each may also stand in a tuple of its own, as matminer does it.
+        ignore_errors : bool
+            Whether rows that fail become NaN instead of raising.
+        return_errors : bool
+            Whether to hand back the error's text, or NaN, behind each row's features; needs `ignore_errors`.
+        pbar : bool or dict
+            Whether to show a progress bar, or tqdm's options for it.
+
+        Returns
+        -------
+        ndarray of shape (n_structures, n_features)
+            With `return_errors` a list of lists, whose last items are the texts.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`featurize`, with the row in front.
+        """
+        features, errors = self._compute(entries, ignore_errors=ignore_errors, return_errors=return_errors, pbar=pbar)
+        if return_errors:
+            return [[*row, _error_text(errors.get(i))] for i, row in enumerate(features.tolist())]
+        return features
+
+    def featurize_sparse(
+        self, entries: Any, ignore_errors: bool = False, pbar: bool | dict[str, Any] = False
+    ) -> scipy.sparse.csr_array:
+        """Compute the features of many structures as a sparse matrix, without the dense one in memory.
+
+        Parameters are as for :meth:`featurize_many`. Rows that fail under `ignore_errors` hold one NaN, in the first column.
+
+        Returns
+        -------
+        scipy.sparse.csr_array of shape (n_structures, n_features)
+        """
+        self._check_parameters()
+        blocks = []
+        for _, features, errors in self._chunks(_entries(entries), pbar):
+            self._raise_first(errors, ignore_errors)
+            features[list(errors), 1:] = 0
+            blocks.append(scipy.sparse.csr_array(features))
+        return scipy.sparse.vstack(blocks, format="csr") if blocks else scipy.sparse.csr_array((0, self.n_features))
+
+    def featurize_dataframe(
+        self,
+        df: pd.DataFrame,
+        col_id: str | list[str],
+        ignore_errors: bool = False,
+        return_errors: bool = False,
+        inplace: bool = False,
+        multiindex: bool = False,
+        pbar: bool | dict[str, Any] = True,
+    ) -> pd.DataFrame | None:
+        """Compute the features of a column of structures and add them as columns.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Holds the structures.
+        col_id : str or list of one str
+            The column that holds them.
+        ignore_errors, return_errors, pbar
+            As for :meth:`featurize_many`; the texts go to the column "<class name> Exceptions".
+        inplace : bool
+            Whether to add the columns to `df` itself and give None.
+        multiindex : bool
+            Whether to label columns with the pair (featurizer, feature).
+
+        Returns
+        -------
+        DataFrame or None
+
+        Raises
+        ------
+        ValueError
+            A column of the same name exists; the frame has a multiindex but `multiindex` is off; or as :meth:`featurize_many`.
+        """
+        if isinstance(df.columns, pd.MultiIndex) and not multiindex:
+            raise ValueError("the frame's columns are a MultiIndex: set multiindex=True to featurize it")
+        labels = self._generate_column_labels(multiindex, return_errors)
+        for label in df.columns.intersection(pd.Index(labels)):
+            raise ValueError(f"the column {label!r} exists in the frame already; drop or rename it")
+        features, errors = self._compute(df[col_id], ignore_errors=ignore_errors, return_errors=return_errors, pbar=pbar)
+        result = pd.DataFrame(features, index=df.index)
+        if return_errors:
+            result[len(result.columns)] = pd.Series([_error_text(errors.get(i)) for i in range(len(df))], df.index, dtype=object)
+        result.columns = pd.Index(labels) if not isinstance(labels, pd.Index) else labels
+        if multiindex:
+            df = homogenize_multiindex(df, "Input Data")
+        if inplace:
+            df[result.columns] = result
+            return None
+        return pd.concat([df, result], axis=1)
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Compute the features of many structures for scikit-learn; errors are raised, as :meth:`featurize_many` does."""
+        return self.featurize_many(X, pbar=False)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Labels of the features as scikit-learn asks for them."""
+        return np.array(self.feature_labels(), dtype=object)
+
+    def __sklearn_clone__(self) -> CrystalFeaturizer:
+        twin = type(self)(**self.get_params(deep=False))
+        for name in ("_n_jobs", "_chunksize"):
+            if hasattr(self, name):
+                setattr(twin, name, getattr(self, name))
+        return twin
+
+    def _compute(
+        self, entries: Any, *, ignore_errors: bool, return_errors: bool, pbar: bool | dict[str, Any]
+    ) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+        if return_errors and not ignore_errors:
+            raise ValueError("return_errors needs ignore_errors=True: otherwise the first error is raised")
+        self._check_parameters()
+        structures = _entries(entries)
+        features = np.empty((len(structures), self.n_features))
+        all_errors: dict[int, Exception] = {}
+        for start, chunk, errors in self._chunks(structures, pbar):
+            self._raise_first(errors, ignore_errors, start)
+            features[start : start + len(chunk)] = chunk
+            all_errors |= {start + row: error for row, error in errors.items()}
+        return features, all_errors
+
+    def _chunks(
+        self, structures: Sequence[Any], pbar: bool | dict[str, Any]
+    ) -> Iterator[tuple[int, NDArray[np.float64], dict[int, Exception]]]:
+        """Compute chunk by chunk, in order: first row, features (NaN where a row failed) and errors by row of the chunk."""
+        starts = range(0, len(structures), CHUNK_SIZE)
+        options = {"desc": type(self).__name__, "total": len(structures), "disable": not pbar}
+        with tqdm(**options | (pbar if isinstance(pbar, dict) else {})) as bar:
+            chunks = (structures[start : start + CHUNK_SIZE] for start in starts)
+            if self.n_jobs == 1 or len(starts) < 2:
+                results = map(self._compute_chunk, chunks)
+            else:
+                parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+                results = parallel(delayed(self._compute_chunk)(chunk) for chunk in chunks)
+            for start, (features, errors) in zip(starts, results, strict=True):
+                bar.update(len(features))
+                yield start, features, errors
+
+    def _compute_chunk(self, structures: Sequence[Any]) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+        if isinstance(structures, CrystalTable):
+            errors: dict[int, Exception] = dict(structures.errors())
+            table = structures[[row for row in range(len(structures)) if row not in errors]] if errors else structures
+        else:
+            table, errors = read_structures(structures)
+        features = np.empty((len(table), self.n_features))
+        failed = self._featurize_table(table, features)
+        if not errors and not failed:
+            return features, {}
+        rows = np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64)
+        errors |= {int(rows[i]): error for i, error in failed.items()}
+        spread = np.full((len(structures), self.n_features), np.nan)
+        spread[rows] = features
+        spread[list(errors)] = np.nan
+        return spread, dict(sorted(errors.items()))
+
+    @staticmethod
+    def _raise_first(errors: dict[int, Exception], ignore_errors: bool, start: int = 0) -> None:
+        if not ignore_errors:
+            for row, error in errors.items():
+                raise type(error)(
+                    f"row {start + row}: {error} (ignore_errors=True skips such rows when featurizing many)"
+                ) from error
+
+
+def _entries(entries: Any) -> Sequence[Any]:
+    """Strip what pandas and matminer wrap around structures; give a sequence that can be sliced."""
+    if isinstance(entries, CrystalTable):
+        return entries
+    if isinstance(entries, pd.DataFrame):
+        if len(entries.columns) != 1:
+            raise ValueError(f"one column of structures is needed, not {len(entries.columns)}")
+        entries = entries.iloc[:, 0]
+    entries = as_crystals(entries)
+    if not isinstance(entries, (list, tuple, np.ndarray, pd.Series)):
+        raise TypeError(f"a list, tuple, array, Series or CrystalTable of structures is needed, not {type(entries).__name__}")
+    return [entry[0] if isinstance(entry, (tuple, list, np.ndarray)) and len(entry) == 1 else entry for entry in entries]
+
+
+def _error_text(error: Exception | None) -> str | float:
+    return float("nan") if error is None else "".join(traceback.format_exception(error))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -20,6 +19,8 @@ from pymatgen.core import Composition, DummySpecies, Element, Lattice, PeriodicS
 from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import ArrayLike, NDArray
 
     FloatArray = NDArray[np.float64]
@@ -30,6 +31,9 @@ OCCUPANCY_TOLERANCE = 1e-6
 
 MINIMUM_RELATIVE_VOLUME = 1e-9
 """A cell whose volume is less than this fraction of the product of its edges counts as flat."""
+
+KNOWN_NUMBERS = frozenset((DUMMY, *range(1, 119), DEUTERIUM, TRITIUM))
+"""Numbers that a species may have."""
 
 
 @cache
@@ -60,8 +64,8 @@ class Crystal:
     Raises
     ------
     ValueError
-        No sites, values that are not finite, a flat cell, an occupancy outside (0, 1], or shapes that don't fit together.
-        The message starts with the formula.
+        No sites, values that are not finite, a flat cell, an occupancy outside (0, 1], an unknown atomic number, or shapes that
+        don't fit together. The message starts with the formula where there is one.
 
     Examples
     --------
@@ -86,7 +90,10 @@ class Crystal:
             ("occupancies", np.float64),
             ("site_index", np.int64),
         ):
-            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=dtype))
+            values = np.asarray(getattr(self, name))
+            if dtype is np.int64 and values.dtype.kind not in "iu" and not (values == np.rint(values)).all():
+                raise ValueError(f"{name} must be whole numbers, not {values.tolist()}")
+            object.__setattr__(self, name, np.ascontiguousarray(values, dtype=dtype))
         n, m = len(self.frac_coords), len(self.numbers)
         if self.lattice.shape != (3, 3) or self.frac_coords.shape != (n, 3):
             raise ValueError(
@@ -98,6 +105,12 @@ class Crystal:
             raise ValueError("the structure has no sites: at least one is needed")
         if self.site_index[0] != 0 or self.site_index[-1] != n - 1 or not np.isin(np.diff(self.site_index), (0, 1)).all():
             raise ValueError("site_index must ascend from 0 to n - 1 and name every site: each site holds a species")
+        unknown = set(self.numbers.tolist()) - KNOWN_NUMBERS
+        if unknown:
+            raise ValueError(
+                f"there is no element of the atomic number {min(unknown)}; 1 to 118 are elements, {DUMMY} is a dummy species, "
+                f"{DEUTERIUM} deuterium and {TRITIUM} tritium"
+            )
         problem = self._problem()
         if problem:
             raise ValueError(f"{self.formula}: {problem}")
@@ -132,7 +145,7 @@ class Crystal:
     @property
     def site_occupancies(self) -> FloatArray:
         """Total occupancy of each site, shape (n,)."""
-        return np.bincount(self.site_index, weights=self.occupancies, minlength=self.n_sites)
+        return np.bincount(self.site_index, weights=self.occupancies, minlength=self.n_sites).astype(np.float64, copy=False)
 
     @property
     def formula(self) -> str:
@@ -247,14 +260,14 @@ class CrystalTable(Sequence[Crystal]):
     def __getitem__(self, index: Any) -> Crystal | CrystalTable:
         if isinstance(index, (int, np.integer)):
             i = range(len(self))[index]
-            sites = slice(self.site_offsets[i], self.site_offsets[i + 1])
-            species = slice(self.species_offsets[i], self.species_offsets[i + 1])
+            own_sites = slice(self.site_offsets[i], self.site_offsets[i + 1])
+            own_species = slice(self.species_offsets[i], self.species_offsets[i + 1])
             return Crystal(
                 self.lattices[i],
-                self.frac_coords[sites],
-                self.numbers[species],
-                self.occupancies[species],
-                self.site_index[species],
+                self.frac_coords[own_sites],
+                self.numbers[own_species],
+                self.occupancies[own_species],
+                self.site_index[own_species],
             )
         rows = np.arange(len(self))[index]
         sites, site_offsets = _gather(self.site_offsets, rows)
@@ -281,7 +294,7 @@ class CrystalTable(Sequence[Crystal]):
     def site_occupancies(self) -> FloatArray:
         """Total occupancy of every site, shape (S,)."""
         site = self.site_index + np.repeat(self.site_offsets[:-1], np.diff(self.species_offsets))
-        return np.bincount(site, weights=self.occupancies, minlength=len(self.frac_coords))
+        return np.bincount(site, weights=self.occupancies, minlength=len(self.frac_coords)).astype(np.float64, copy=False)
 
     @classmethod
     def from_crystals(cls, crystals: Iterable[Crystal]) -> CrystalTable:
@@ -326,7 +339,14 @@ class CrystalTable(Sequence[Crystal]):
         totals = self.site_occupancies
         suspicious[site_owner[~((totals > 0) & (totals <= 1 + OCCUPANCY_TOLERANCE))]] = True
         species_owner = np.repeat(np.arange(len(self)), np.diff(self.species_offsets))
-        suspicious[species_owner[~((self.occupancies > 0) & (self.occupancies <= 1 + OCCUPANCY_TOLERANCE))]] = True
+        steps = np.diff(self.site_index, prepend=0)
+        first = self.species_offsets[:-1][np.diff(self.species_offsets) > 0]
+        steps[first] = self.site_index[first]
+        first_or_next = (steps == 0) | (steps == 1)
+        first_or_next[first] = steps[first] == 0
+        known = np.isin(self.numbers, list(KNOWN_NUMBERS))
+        possible = (self.occupancies > 0) & (self.occupancies <= 1 + OCCUPANCY_TOLERANCE)
+        suspicious[species_owner[~(first_or_next & known & possible)]] = True
         errors = {}
         for row in np.nonzero(suspicious)[0].tolist():
             try:
@@ -370,38 +390,37 @@ class CrystalTable(Sequence[Crystal]):
         Raises
         ------
         ValueError
-            A column is missing, or lists don't fit together.
+            A column is missing or holds something else, or lists don't fit together.
         """
-        columns = {name: _column(table, name) for name in ("lattice", "frac_coords", "numbers")}
-        lattices = columns["lattice"].flatten().to_numpy().astype(np.float64)
-        if len(lattices) != 9 * len(table):
+        lattice_offsets, lattices = _column(table, "lattice", pa.float64())
+        if (np.diff(lattice_offsets) != 9).any():
             raise ValueError("the column lattice must hold 9 numbers a row: the lattice vectors in Å")
-        coordinate_offsets, frac_coords = _flat(columns["frac_coords"])
-        species_offsets, numbers = _flat(columns["numbers"])
+        coordinate_offsets, frac_coords = _column(table, "frac_coords", pa.float64())
+        species_offsets, numbers = _column(table, "numbers", pa.int64())
         site_offsets = coordinate_offsets // 3
         if (3 * site_offsets != coordinate_offsets).any():
             raise ValueError("the column frac_coords must hold 3 numbers a site")
+        n_species = np.diff(species_offsets)
         occupancies = np.ones(len(numbers))
-        site_index = np.arange(len(numbers)) - np.repeat(species_offsets[:-1], np.diff(species_offsets))
-        for name, values in (("occupancies", occupancies), ("site_index", site_index)):
+        site_index = np.arange(len(numbers)) - np.repeat(species_offsets[:-1], n_species)
+        for name, values, kind in (("occupancies", occupancies, pa.float64()), ("site_index", site_index, pa.int64())):
             if name in table.column_names:
-                column = _column(table, name)
-                offsets, filled = _flat(column)
+                offsets, filled = _column(table, name, kind)
                 length = np.diff(offsets)
                 given = length > 0
-                if (length[given] != np.diff(species_offsets)[given]).any():
+                if (length[given] != n_species[given]).any():
                     raise ValueError(f"the column {name} must be null or hold one number a species")
-                values[np.repeat(given, np.diff(species_offsets))] = filled
-        if ((site_index < 0) | (site_index >= np.repeat(np.diff(site_offsets), np.diff(species_offsets)))).any():
+                values[np.repeat(given, n_species)] = filled
+        if ((site_index < 0) | (site_index >= np.repeat(np.diff(site_offsets), n_species))).any():
             raise ValueError("numbers without occupancies and site_index must have one entry a site")
         return cls(
             lattices.reshape(-1, 3, 3),
             site_offsets,
-            frac_coords.astype(np.float64).reshape(-1, 3),
+            frac_coords.reshape(-1, 3),
             species_offsets,
-            numbers.astype(np.int64),
+            numbers,
             occupancies,
-            site_index.astype(np.int64),
+            site_index,
         )
 
     def to_parquet(self, path: str | Path) -> None:
@@ -420,7 +439,11 @@ def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, 
     Entries may be pymatgen structures or :class:`Crystal` objects.
     """
     errors: dict[int, Exception] = {}
-    lattices, coords, numbers, occupancies, site_index = [], [], [], [], []
+    lattices: list[Any] = []
+    coords: list[Any] = []
+    numbers: list[int] = []
+    occupancies: list[float] = []
+    site_index: list[int] = []
     n_sites, n_species = [0], [0]
     for row, structure in enumerate(structures):
         if isinstance(structure, Crystal):
@@ -497,13 +520,18 @@ def _lists(offsets: IntArray, values: NDArray[Any], null: NDArray[np.bool_] | No
     return pa.ListArray.from_arrays(pa.array(short), pa.array(values[keep]), mask=pa.array(null))
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
+def _column(table: pa.Table, name: str, kind: pa.DataType) -> tuple[IntArray, NDArray[Any]]:
+    """Read a column of lists as offsets and values; a null row is an empty list."""
     if name not in table.column_names:
         raise ValueError(f"the table has no column {name!r}; it has {', '.join(table.column_names)}")
-    column = table.column(name)
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _flat(column: pa.ListArray) -> tuple[IntArray, NDArray[Any]]:
+    chunked = table.column(name)
+    column = chunked.combine_chunks() if chunked.num_chunks != 1 else chunked.chunk(0)
+    try:
+        column = column.cast(pa.list_(kind))
+    except pa.ArrowException as error:
+        raise ValueError(f"the column {name} must hold lists of {kind}, not {column.type}: {error}") from error
+    values = column.flatten()
+    if values.null_count:
+        raise ValueError(f"the column {name} has nulls among its numbers")
     lengths = np.nan_to_num(column.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int64)
-    return np.concatenate(([0], np.cumsum(lengths))), column.flatten().to_numpy(zero_copy_only=False)
+    return np.concatenate(([0], np.cumsum(lengths))), values.to_numpy()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,12 @@ from tqdm.auto import tqdm
 from matminer_grid.crystal import Crystal, CrystalTable, as_crystals, read_structures
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
     from numpy.typing import NDArray
     from pymatgen.core import Structure
+
+T = TypeVar("T")
 
 CHUNK_SIZE = 64
 """Structures handed to a kernel at once."""
@@ -28,9 +32,9 @@ CHUNK_SIZE = 64
 class CrystalFeaturizer(BaseFeaturizer):
     """Base of the featurizers of this package: crystals in, one row of floats each out.
 
-    A subclass gives :meth:`feature_labels` and fills rows in ``_featurize_table``; all of matminer's ways to call a featurizer follow
-    from that. Unlike matminer's base class, `featurize_many` computes in threads rather than in forked processes and hands back
-    one array, `transform` raises an error where a row fails rather than hiding it, and `clone` keeps the number of jobs.
+    A subclass gives :meth:`feature_labels` and fills rows in ``_featurize_table``; all of matminer's ways to call a featurizer
+    follow from that. Unlike matminer's base class, `featurize_many` computes in threads rather than in forked processes and hands
+    back one array, `transform` raises an error where a row fails rather than hiding it, and `clone` keeps the number of jobs.
     """
 
     @abstractmethod
@@ -64,8 +68,8 @@ class CrystalFeaturizer(BaseFeaturizer):
             What is wrong with the structure or with a parameter; the message starts with the structure's formula.
         """
         self._check_parameters()
-        features, errors = self._compute_chunk([structure])
-        for error in errors.values():
+        features = np.empty((1, self.n_features))
+        for error in self._fill([structure], features).values():
             raise error
         return features[0]
 
@@ -112,11 +116,16 @@ class CrystalFeaturizer(BaseFeaturizer):
         scipy.sparse.csr_array of shape (n_structures, n_features)
         """
         self._check_parameters()
-        blocks = []
-        for _, features, errors in self._chunks(_entries(entries), pbar):
-            self._raise_first(errors, ignore_errors)
+        structures = _entries(entries)
+
+        def compute(start: int) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
+            chunk = structures[start : start + CHUNK_SIZE]
+            features = np.empty((len(chunk), self.n_features))
+            errors = self._fill(chunk, features)
             features[list(errors), 1:] = 0
-            blocks.append(scipy.sparse.csr_array(features))
+            return scipy.sparse.csr_array(features), errors
+
+        blocks = [block for _, block in self._in_chunks(compute, len(structures), ignore_errors, pbar)]
         return scipy.sparse.vstack(blocks, format="csr") if blocks else scipy.sparse.csr_array((0, self.n_features))
 
     def featurize_dataframe(
@@ -164,25 +173,27 @@ class CrystalFeaturizer(BaseFeaturizer):
             result[len(result.columns)] = pd.Series([_error_text(errors.get(i)) for i in range(len(df))], df.index, dtype=object)
         result.columns = pd.Index(labels) if not isinstance(labels, pd.Index) else labels
         if multiindex:
-            df = homogenize_multiindex(df, "Input Data")
+            df = homogenize_multiindex(df if inplace else df.copy(deep=False), "Input Data")
+        featurized = pd.concat([df, result], axis=1)
         if inplace:
-            df[result.columns] = result
+            # what pandas does for inplace=True; setting thousands of columns one by one would fragment the frame
+            df._update_inplace(featurized)
             return None
-        return pd.concat([df, result], axis=1)
+        return featurized
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Compute the features of many structures for scikit-learn; errors are raised, as :meth:`featurize_many` does."""
         return self.featurize_many(X, pbar=False)
 
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:  # noqa: ARG002  scikit-learn's signature
         """Labels of the features as scikit-learn asks for them."""
         return np.array(self.feature_labels(), dtype=object)
 
     def __sklearn_clone__(self) -> CrystalFeaturizer:
         twin = type(self)(**self.get_params(deep=False))
-        for name in ("_n_jobs", "_chunksize"):
+        for name in ("_n_jobs", "_chunksize", "_sklearn_output_config", "_metadata_request"):
             if hasattr(self, name):
-                setattr(twin, name, getattr(self, name))
+                setattr(twin, name, deepcopy(getattr(self, name)))
         return twin
 
     def _compute(
@@ -193,54 +204,52 @@ class CrystalFeaturizer(BaseFeaturizer):
         self._check_parameters()
         structures = _entries(entries)
         features = np.empty((len(structures), self.n_features))
-        all_errors: dict[int, Exception] = {}
-        for start, chunk, errors in self._chunks(structures, pbar):
-            self._raise_first(errors, ignore_errors, start)
-            features[start : start + len(chunk)] = chunk
-            all_errors |= {start + row: error for row, error in errors.items()}
+
+        def compute(start: int) -> tuple[None, dict[int, Exception]]:
+            rows = slice(start, start + CHUNK_SIZE)
+            return None, self._fill(structures[rows], features[rows])
+
+        all_errors = {}
+        for errors, _ in self._in_chunks(compute, len(structures), ignore_errors, pbar):
+            all_errors |= errors
         return features, all_errors
 
-    def _chunks(
-        self, structures: Sequence[Any], pbar: bool | dict[str, Any]
-    ) -> Iterator[tuple[int, NDArray[np.float64], dict[int, Exception]]]:
-        """Compute chunk by chunk, in order: first row, features (NaN where a row failed) and errors by row of the chunk."""
-        starts = range(0, len(structures), CHUNK_SIZE)
-        options = {"desc": type(self).__name__, "total": len(structures), "disable": not pbar}
+    def _in_chunks(
+        self, compute: Callable[[int], tuple[T, dict[int, Exception]]], n: int, ignore_errors: bool, pbar: bool | dict[str, Any]
+    ) -> Iterator[tuple[dict[int, Exception], T]]:
+        """Call a function with the first row of each chunk, in threads; give the errors by row and its results, in order."""
+        starts = range(0, n, CHUNK_SIZE)
+        options = {"desc": type(self).__name__, "total": n, "disable": not pbar}
         with tqdm(**options | (pbar if isinstance(pbar, dict) else {})) as bar:
-            chunks = (structures[start : start + CHUNK_SIZE] for start in starts)
             if self.n_jobs == 1 or len(starts) < 2:
-                results = map(self._compute_chunk, chunks)
+                results: Iterable[Any] = map(compute, starts)
             else:
-                parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-                results = parallel(delayed(self._compute_chunk)(chunk) for chunk in chunks)
-            for start, (features, errors) in zip(starts, results, strict=True):
-                bar.update(len(features))
-                yield start, features, errors
+                results = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(map(delayed(compute), starts))
+            for start, (result, errors) in zip(starts, results, strict=True):
+                for row, error in errors.items():
+                    if not ignore_errors:
+                        raise type(error)(
+                            f"row {start + row}: {error} (ignore_errors=True skips such rows when featurizing many)"
+                        ) from error
+                bar.update(min(CHUNK_SIZE, n - start))
+                yield {start + row: error for row, error in errors.items()}, result
 
-    def _compute_chunk(self, structures: Sequence[Any]) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+    def _fill(self, structures: Sequence[Any], out: NDArray[np.float64]) -> dict[int, Exception]:
+        """Fill one row of `out` for each structure, with NaN where it fails; give the errors by row."""
         if isinstance(structures, CrystalTable):
             errors: dict[int, Exception] = dict(structures.errors())
             table = structures[[row for row in range(len(structures)) if row not in errors]] if errors else structures
         else:
             table, errors = read_structures(structures)
-        features = np.empty((len(table), self.n_features))
-        failed = self._featurize_table(table, features)
-        if not errors and not failed:
-            return features, {}
-        rows = np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64)
-        errors |= {int(rows[i]): error for i, error in failed.items()}
-        spread = np.full((len(structures), self.n_features), np.nan)
-        spread[rows] = features
-        spread[list(errors)] = np.nan
-        return spread, dict(sorted(errors.items()))
-
-    @staticmethod
-    def _raise_first(errors: dict[int, Exception], ignore_errors: bool, start: int = 0) -> None:
-        if not ignore_errors:
-            for row, error in errors.items():
-                raise type(error)(
-                    f"row {start + row}: {error} (ignore_errors=True skips such rows when featurizing many)"
-                ) from error
+        if not errors:
+            errors = self._featurize_table(table, out)
+        else:
+            rows = np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64)
+            features = np.empty((len(table), self.n_features))
+            errors |= {int(rows[i]): error for i, error in self._featurize_table(table, features).items()}
+            out[rows] = features
+        out[list(errors)] = np.nan
+        return dict(sorted(errors.items()))
 
 
 def _entries(entries: Any) -> Sequence[Any]:

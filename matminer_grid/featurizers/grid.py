@@ -205,7 +205,7 @@ class GRIDFeaturizer(CrystalFeaturizer):
         crystal = as_crystal(structure)
         edges = self.bin_edges
         counts = np.empty((1, len(edges) - 1))
-        errors = _run(kernels.rdf_batch, CrystalTable.from_crystals([crystal]), edges, counts)
+        errors = _run(kernels.rdf_batch, CrystalTable.from_crystals([crystal]), float(self.bin_size), counts)
         for error in errors.values():
             raise error
         shell_volumes = 4 / 3 * np.pi * np.diff(edges**3)
@@ -213,7 +213,7 @@ class GRIDFeaturizer(CrystalFeaturizer):
 
     def _featurize_table(self, table: CrystalTable, out: NDArray[np.float64]) -> dict[int, Exception]:
         shaped = out.reshape(len(table), self.n_groups, self.n_bins)
-        return _run(kernels.grid_batch, table, self.bin_edges, int(self.n_groups), float(self.smearing), shaped)
+        return _run(kernels.grid_batch, table, float(self.bin_size), int(self.n_groups), float(self.smearing), shaped)
 
     def feature_labels(self) -> list[str]:
         """Labels of the features, group by group, in the style of matminer's RDF."""

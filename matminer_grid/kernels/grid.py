@@ -3,10 +3,10 @@
 Everything that reaches from a crystal's arrays to its histogram stands in this one file, since numba's cache notices a change only
 in the file of the kernel that was called.
 
-For each site the neighbours are enumerated line by line: in a reduced cell, written as a lower triangular matrix, the images inside
-a sphere form an interval on every line along the shortest edge, so no image outside the sphere is looked at (Fincke and Pohst, 1985,
-10.1090/S0025-5718-1985-0777278-8). Cells of many sites use linked cells instead, so that the cost of a site does not grow with the
-size of the cell. The sphere holds just enough neighbours for the groups asked for and grows where a site needs more.
+In a reduced cell, written as a lower triangular matrix, the translations that can bring any site within reach of any other are
+listed once; each pair of sites then runs over that list without branches. Cells of many sites use linked cells instead, so that the
+cost of a site does not grow with the size of the cell. The sphere holds just enough neighbours for the groups asked for, at mean
+density, and grows where a site needs more.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ SAME_DISTANCE = 1e-12
 TAIL = 8.5
 """Standard deviations after which a Gaussian holds nothing in double precision."""
 
+NODES_PER_UNIT = 128
+LAST_NODE = int(TAIL * NODES_PER_UNIT)
+_NODES = [node / NODES_PER_UNIT for node in range(-LAST_NODE, LAST_NODE + 1)]
+CDF_NODES = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in _NODES])
+PDF_NODES = np.array([math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in _NODES])
+"""The normal distribution at the nodes from which it is expanded."""
+
 LINKED_CELLS_FROM = 64
 """Number of sites from which on linked cells are used."""
 
@@ -40,31 +47,43 @@ COINCIDENT_SITES = 1
 
 
 @jit
+def _dot(u, v):
+    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
+
+
+@jit
 def reduce_cell(lattice, frac_coords):
     """Shorten the lattice vectors pairwise, order them by length, and give the sites' coordinates in that cell, in [0, 1)."""
     lattice = lattice.copy()
     frac = frac_coords.copy()
+    n_sites = frac.shape[0]
     for _ in range(1000):
         shortened = False
         for i in range(3):
             for j in range(3):
                 if i == j:
                     continue
-                steps = np.rint(np.sum(lattice[i] * lattice[j]) / np.sum(lattice[j] ** 2))
-                if steps != 0:
-                    vector = lattice[i] - steps * lattice[j]
-                    if np.sum(vector**2) < (1 - 1e-12) * np.sum(lattice[i] ** 2):
-                        lattice[i] = vector
-                        frac[:, j] += steps * frac[:, i]
-                        shortened = True
+                before = _dot(lattice[i], lattice[i])
+                overlap = _dot(lattice[i], lattice[j])
+                squared = _dot(lattice[j], lattice[j])
+                steps = np.rint(overlap / squared)
+                if steps != 0 and before - 2 * steps * overlap + steps * steps * squared < (1 - 1e-12) * before:
+                    for k in range(3):
+                        lattice[i, k] -= steps * lattice[j, k]
+                    for site in range(n_sites):
+                        frac[site, j] += steps * frac[site, i]
+                    shortened = True
         if not shortened:
             break
-    order = np.argsort(np.array([np.sum(lattice[i] ** 2) for i in range(3)]))
-    lattice = lattice[order]
-    frac = frac[:, order]
-    for site in range(frac.shape[0]):
+    for i, j in ((0, 1), (1, 2), (0, 1)):
+        if _dot(lattice[i], lattice[i]) > _dot(lattice[j], lattice[j]):
+            for k in range(3):
+                lattice[i, k], lattice[j, k] = lattice[j, k], lattice[i, k]
+            for site in range(n_sites):
+                frac[site, i], frac[site, j] = frac[site, j], frac[site, i]
+    for site in range(n_sites):
         for i in range(3):
-            frac[site, i] -= np.floor(frac[site, i])
+            frac[site, i] -= math.floor(frac[site, i])
     return lattice, frac
 
 
@@ -72,91 +91,188 @@ def reduce_cell(lattice, frac_coords):
 def lower_triangular(lattice):
     """Rotate the lattice so that its first vector lies along x and its second in the xy plane."""
     out = np.zeros((3, 3))
-    basis = np.zeros((3, 3))
+    basis = lattice.copy()
     for i in range(3):
-        vector = lattice[i].copy()
         for j in range(i):
-            out[i, j] = np.sum(lattice[i] * basis[j])
-            vector -= out[i, j] * basis[j]
-        out[i, i] = math.sqrt(np.sum(vector**2))
-        basis[i] = vector / out[i, i]
+            out[i, j] = _dot(lattice[i], basis[j])
+            for k in range(3):
+                basis[i, k] -= out[i, j] * basis[j, k]
+        out[i, i] = math.sqrt(_dot(basis[i], basis[i]))
+        for k in range(3):
+            basis[i, k] /= out[i, i]
     return out
 
 
 @jit
-def _neighbors_by_lines(cell, frac, occupancies, site, radius, distances, weights):
-    """Append every neighbour of a site within the radius; the buffers grow as needed. Gives count and buffers."""
-    a, b, b_x = cell[0, 0], cell[1, 1], cell[1, 0]
-    c, c_x, c_y = cell[2, 2], cell[2, 0], cell[2, 1]
-    limit = radius * radius
+def _heights(cell):
+    """Distances between opposite faces of a lower triangular cell: the inverse lengths of its reciprocal vectors."""
+    a, b, c = cell[0, 0], cell[1, 1], cell[2, 2]
+    across = cell[1, 0] / (a * b)
+    along = (cell[1, 0] * cell[2, 1] - b * cell[2, 0]) / (a * b * c)
+    heights = np.empty(3)
+    heights[0] = 1 / math.sqrt(1 / (a * a) + across * across + along * along)
+    heights[1] = 1 / math.sqrt(1 / (b * b) + (cell[2, 1] / (b * c)) ** 2)
+    heights[2] = c
+    return heights
+
+
+@jit
+def _longer(size, values):
+    """Copy an array into one of at least the size, and twice as long."""
+    longer = np.empty(max(size, 2 * values.size), values.dtype)
+    for i in range(values.size):
+        longer[i] = values[i]
+    return longer
+
+
+@jit
+def _sort_by_distance(distances, weights, n, longest):
+    """Sort the first n distances in place, their weights with them: into boxes of equal numbers, then by insertion."""
+    boxes = np.zeros(n + 2, np.int64)
+    index = np.empty(n, np.int64)
+    per_volume = n / longest**3
+    for i in range(n):
+        index[i] = min(int(distances[i] ** 3 * per_volume), n)
+        boxes[index[i] + 1] += 1
+    for i in range(1, n + 2):
+        boxes[i] += boxes[i - 1]
+    unsorted_distances, unsorted_weights = distances[:n].copy(), weights[:n].copy()
+    for i in range(n):
+        position = boxes[index[i]]
+        boxes[index[i]] += 1
+        distances[position] = unsorted_distances[i]
+        weights[position] = unsorted_weights[i]
+    for i in range(1, n):
+        distance, weight = distances[i], weights[i]
+        j = i
+        while j > 0 and distances[j - 1] > distance:
+            distances[j] = distances[j - 1]
+            weights[j] = weights[j - 1]
+            j -= 1
+        distances[j] = distance
+        weights[j] = weight
+
+
+@jit
+def translations(cell, radius):
+    """List the lattice translations that can bring a site within the radius of another: an array of shape (3, n), in Å.
+
+    The difference of two sites is taken between -1/2 and 1/2 of each edge, so it fits into a box, and into a sphere around it.
+    """
+    half_x = 0.5 * (cell[0, 0] + abs(cell[1, 0]) + abs(cell[2, 0]))
+    half_y = 0.5 * (cell[1, 1] + abs(cell[2, 1]))
+    half_z = 0.5 * cell[2, 2]
+    reach_x, reach_y, reach_z = radius + half_x, radius + half_y, radius + half_z
+    limit = (radius + math.sqrt(half_x**2 + half_y**2 + half_z**2)) ** 2
+    out = np.empty((3, 256))
     n = 0
+    for n_z in range(math.ceil(-reach_z / cell[2, 2]), math.floor(reach_z / cell[2, 2]) + 1):
+        z = n_z * cell[2, 2]
+        shift_y = n_z * cell[2, 1]
+        for n_y in range(math.ceil((-reach_y - shift_y) / cell[1, 1]), math.floor((reach_y - shift_y) / cell[1, 1]) + 1):
+            y = shift_y + n_y * cell[1, 1]
+            shift_x = n_z * cell[2, 0] + n_y * cell[1, 0]
+            for n_x in range(math.ceil((-reach_x - shift_x) / cell[0, 0]), math.floor((reach_x - shift_x) / cell[0, 0]) + 1):
+                x = shift_x + n_x * cell[0, 0]
+                if x * x + y * y + z * z > limit:
+                    continue
+                if n == out.shape[1]:
+                    longer = np.empty((3, 2 * n))
+                    for i in range(3):
+                        for j in range(n):
+                            longer[i, j] = out[i, j]
+                    out = longer
+                out[0, n], out[1, n], out[2, n] = x, y, z
+                n += 1
+    return out[:, :n].copy()
+
+
+@jit
+def _neighbors_by_translations(cell, frac, occupancies, site, radius, shifts, distances, weights):
+    """Find every neighbour of a site within the radius; the buffers grow as needed.
+
+    Gives the count, the sum of their occupancies, the occupancy at zero distance (the site's own included) and the buffers.
+    """
+    limit, zero = radius * radius, EDGE_TOLERANCE * EDGE_TOLERANCE
+    n_shifts = shifts.shape[1]
+    if frac.shape[0] * n_shifts > distances.size:
+        distances = np.empty(2 * frac.shape[0] * n_shifts)
+        weights = np.empty(2 * frac.shape[0] * n_shifts)
+    squares = np.empty(n_shifts)
+    n = 0
+    found = 0.0
+    coincident = 0.0
     for other in range(frac.shape[0]):
         f_x = frac[other, 0] - frac[site, 0]
         f_y = frac[other, 1] - frac[site, 1]
         f_z = frac[other, 2] - frac[site, 2]
-        for n_z in range(math.ceil(-radius / c - f_z), math.floor(radius / c - f_z) + 1):
-            z = f_z + n_z
-            left = limit - (c * z) ** 2
-            if left < 0:
-                continue
-            half = math.sqrt(left) / b
-            shift = f_y + c_y / b * z
-            for n_y in range(math.ceil(-half - shift), math.floor(half - shift) + 1):
-                y = f_y + n_y
-                across = (c * z) ** 2 + (b * y + c_y * z) ** 2
-                if across > limit:
-                    continue
-                half_line = math.sqrt(limit - across) / a
-                start = f_x + (b_x * y + c_x * z) / a
-                first = math.ceil(-half_line - start)
-                last = math.floor(half_line - start)
-                while n + last - first + 1 > distances.size:
-                    distances = np.concatenate((distances, np.empty_like(distances)))
-                    weights = np.concatenate((weights, np.empty_like(weights)))
-                for n_x in range(first, last + 1):
-                    x = a * (start + n_x)
-                    distances[n] = math.sqrt(x * x + across)
-                    weights[n] = occupancies[other]
-                    n += 1
-    return n, distances, weights
+        f_x -= np.rint(f_x)
+        f_y -= np.rint(f_y)
+        f_z -= np.rint(f_z)
+        x = cell[0, 0] * f_x + cell[1, 0] * f_y + cell[2, 0] * f_z
+        y = cell[1, 1] * f_y + cell[2, 1] * f_z
+        z = cell[2, 2] * f_z
+        for i in range(n_shifts):
+            squares[i] = (x + shifts[0, i]) ** 2 + (y + shifts[1, i]) ** 2 + (z + shifts[2, i]) ** 2
+        before = n
+        for i in range(n_shifts):
+            distances[n] = squares[i]
+            n += (squares[i] <= limit) & (squares[i] >= zero)
+            if squares[i] < zero:
+                coincident += occupancies[other]
+        for i in range(before, n):
+            weights[i] = occupancies[other]
+        found += occupancies[other] * (n - before)
+    for i in range(n):
+        distances[i] = math.sqrt(distances[i])
+    return n, found, coincident, distances, weights
 
 
 @jit
 def _link_cells(cell, frac, radius):
     """Sort the sites into a grid of boxes about half a radius wide. Gives the grid's shape, its offsets and the sites by box."""
+    n_sites = frac.shape[0]
+    heights = _heights(cell)
     shape = np.empty(3, np.int64)
-    volume = cell[0, 0] * cell[1, 1] * cell[2, 2]
     for i in range(3):
-        normal = np.cross(cell[(i + 1) % 3], cell[(i + 2) % 3])
-        height = volume / math.sqrt(np.sum(normal**2))
-        shape[i] = max(1, min(int(2 * height / radius), frac.shape[0]))
-    while shape[0] * shape[1] * shape[2] > 4 * frac.shape[0]:
-        shape[np.argmax(shape)] = (np.max(shape) + 1) // 2
-    box = np.empty(frac.shape[0], np.int64)
-    for site in range(frac.shape[0]):
+        shape[i] = max(1, min(int(2 * heights[i] / radius), n_sites))
+    while shape[0] * shape[1] * shape[2] > 4 * n_sites:
+        widest = 0
+        for i in range(1, 3):
+            if shape[i] > shape[widest]:
+                widest = i
+        shape[widest] = (shape[widest] + 1) // 2
+    box = np.empty(n_sites, np.int64)
+    offsets = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
+    for site in range(n_sites):
         index = 0
         for i in range(3):
             index = index * shape[i] + min(int(frac[site, i] * shape[i]), shape[i] - 1)
         box[site] = index
-    offsets = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
-    for site in range(frac.shape[0]):
-        offsets[box[site] + 1] += 1
-    offsets = np.cumsum(offsets)
-    return shape, offsets, np.argsort(box, kind="mergesort")
+        offsets[index + 1] += 1
+    for i in range(1, offsets.size):
+        offsets[i] += offsets[i - 1]
+    filled = offsets.copy()
+    members = np.empty(n_sites, np.int64)
+    for site in range(n_sites):
+        members[filled[box[site]]] = site
+        filled[box[site]] += 1
+    return shape, offsets, members
 
 
 @jit
 def _neighbors_by_linked_cells(cell, frac, occupancies, site, radius, shape, offsets, members, distances, weights):
-    """Do the same as _neighbors_by_lines with the boxes of _link_cells."""
-    limit = radius * radius
-    volume = cell[0, 0] * cell[1, 1] * cell[2, 2]
+    """Do the same as _neighbors_by_translations with the boxes of _link_cells."""
+    limit, zero = radius * radius, EDGE_TOLERANCE * EDGE_TOLERANCE
+    heights = _heights(cell)
     reach = np.empty(3, np.int64)
     home = np.empty(3, np.int64)
     for i in range(3):
-        normal = np.cross(cell[(i + 1) % 3], cell[(i + 2) % 3])
-        reach[i] = math.ceil(radius * shape[i] * math.sqrt(np.sum(normal**2)) / volume)
+        reach[i] = math.ceil(radius * shape[i] / heights[i])
         home[i] = min(int(frac[site, i] * shape[i]), shape[i] - 1)
     n = 0
+    found = 0.0
+    coincident = 0.0
     for step_x in range(home[0] - reach[0], home[0] + reach[0] + 1):
         image_x = math.floor(step_x / shape[0])
         for step_y in range(home[1] - reach[1], home[1] + reach[1] + 1):
@@ -165,9 +281,9 @@ def _neighbors_by_linked_cells(cell, frac, occupancies, site, radius, shape, off
                 image_z = math.floor(step_z / shape[2])
                 box = (step_x - image_x * shape[0]) * shape[1] + step_y - image_y * shape[1]
                 box = box * shape[2] + step_z - image_z * shape[2]
-                while n + offsets[box + 1] - offsets[box] > distances.size:
-                    distances = np.concatenate((distances, np.empty_like(distances)))
-                    weights = np.concatenate((weights, np.empty_like(weights)))
+                if n + offsets[box + 1] - offsets[box] > distances.size:
+                    distances = _longer(n + offsets[box + 1] - offsets[box], distances)
+                    weights = _longer(n + offsets[box + 1] - offsets[box], weights)
                 for position in range(offsets[box], offsets[box + 1]):
                     other = members[position]
                     f_x = frac[other, 0] - frac[site, 0] + image_x
@@ -177,26 +293,14 @@ def _neighbors_by_linked_cells(cell, frac, occupancies, site, radius, shape, off
                     y = cell[1, 1] * f_y + cell[2, 1] * f_z
                     z = cell[2, 2] * f_z
                     squared = x * x + y * y + z * z
-                    if squared <= limit:
+                    if squared < zero:
+                        coincident += occupancies[other]
+                    elif squared <= limit:
                         distances[n] = math.sqrt(squared)
                         weights[n] = occupancies[other]
+                        found += occupancies[other]
                         n += 1
-    return n, distances, weights
-
-
-@jit
-def _without_self(n, distances, weights, occupancy):
-    """Drop what lies at zero distance, the site itself among it. Gives the new count and the occupancy of coincident sites."""
-    kept = 0
-    coincident = 0.0
-    for i in range(n):
-        if distances[i] < EDGE_TOLERANCE:
-            coincident += weights[i]
-        else:
-            distances[kept] = distances[i]
-            weights[kept] = weights[i]
-            kept += 1
-    return kept, coincident
+    return n, found, coincident, distances, weights
 
 
 @jit
@@ -204,20 +308,15 @@ def _first_radius(volume, total_occupancy, n_groups, longest):
     """Radius of the sphere that holds n_groups neighbours at mean density, and a little more."""
     if n_groups * volume / total_occupancy > 4 * longest**3:
         return longest
-    return min(longest, 1.12 * (0.75 / math.pi * (n_groups + 1) * volume / total_occupancy) ** (1 / 3))
+    return min(longest, 1.08 * (0.75 / math.pi * (n_groups + 1) * volume / total_occupancy) ** (1 / 3))
 
 
 @jit
-def _nearest_bin(distance, edges):
-    """Bin of a distance, by the rule of EDGE_TOLERANCE; len(edges) - 1 or more lies beyond the last edge."""
+def _nearest_bin(distance, bin_size):
+    """Bin of a distance, by the rule of EDGE_TOLERANCE; bin j is [j * bin_size, (j + 1) * bin_size)."""
     shifted = distance + EDGE_TOLERANCE
-    bin_size = edges[1] - edges[0]
-    index = min(int(shifted / bin_size), edges.size - 1)
-    if shifted < edges[index]:
-        return index - 1
-    if index + 1 < edges.size and shifted >= edges[index + 1]:
-        return index + 1
-    return index
+    index = int(shifted / bin_size)
+    return index - (shifted < index * bin_size) + (shifted >= (index + 1) * bin_size)
 
 
 @jit
@@ -240,30 +339,38 @@ def _spread(cumulative, occupancy, weight, n_groups, values, first_bin, n_values
 
 
 @jit
-def _gaussian_bins(distance, smearing, edges, values):
+def _normal_cdf(t):
+    """Cumulative normal distribution to double precision: Taylor's series of five terms from the nearest node of a table."""
+    node = min(max(int(np.rint(t * NODES_PER_UNIT)), -LAST_NODE), LAST_NODE)
+    x = node / NODES_PER_UNIT
+    h = min(max(t - x, -1.0), 1.0)
+    series = (x * x * (x * x - 6) + 3) * h / 120 - x * (x * x - 3) / 24
+    series = ((series * h + (x * x - 1) / 6) * h - x / 2) * h + 1
+    return CDF_NODES[node + LAST_NODE] + PDF_NODES[node + LAST_NODE] * h * series
+
+
+@jit
+def _gaussian_bins(distance, smearing, bin_size, values):
     """Integrate a Gaussian over each bin; what lies below zero goes to the first bin. Gives first bin and number of bins."""
-    n_bins = edges.size - 1
-    bin_size = edges[1] - edges[0]
     first = max(0, int((distance - TAIL * smearing) / bin_size) - 1)
-    last = min(n_bins, int((distance + TAIL * smearing) / bin_size) + 1)
+    last = min(values.size, int((distance + TAIL * smearing) / bin_size) + 1)
     if first >= last:
         return 0, 0
-    scale = 1 / (math.sqrt(2.0) * smearing)
-    below = -1.0 if first == 0 else math.erf((edges[first] - distance) * scale)
+    below = 0.0 if first == 0 else _normal_cdf((first * bin_size - distance) / smearing)
     for i in range(first, last):
-        above = math.erf((edges[i + 1] - distance) * scale)
-        values[i - first] = 0.5 * (above - below)
+        above = _normal_cdf(((i + 1) * bin_size - distance) / smearing)
+        values[i - first] = above - below
         below = above
     return first, last - first
 
 
 @jit
-def _site_histogram(distances, weights, n, weight, edges, n_groups, counts, one, out):
+def _site_histogram(distances, weights, n, weight, bin_size, n_groups, counts, one, out):
     """Add one site's neighbours to the groups. The order within a bin doesn't matter, so nothing is sorted."""
-    n_bins = edges.size - 1
+    n_bins = counts.size
     counts[:] = 0.0
     for i in range(n):
-        index = _nearest_bin(distances[i], edges)
+        index = _nearest_bin(distances[i], bin_size)
         if index < n_bins:
             counts[index] += weights[i]
     cumulative = 0.0
@@ -275,81 +382,90 @@ def _site_histogram(distances, weights, n, weight, edges, n_groups, counts, one,
 
 
 @jit
-def _site_gaussians(distances, weights, n, weight, edges, n_groups, smearing, values, out):
+def _site_gaussians(distances, weights, n, radius, weight, bin_size, n_groups, smearing, values, out):
     """Add one site's neighbours to the groups, each as a Gaussian."""
-    order = np.argsort(distances[:n])
+    _sort_by_distance(distances, weights, n, radius)
     cumulative = 0.0
     previous = -1.0
     first, n_values = 0, 0
-    for i in order:
+    for i in range(n):
         if distances[i] - previous > SAME_DISTANCE:
             previous = distances[i]
-            first, n_values = _gaussian_bins(previous, smearing, edges, values)
+            first, n_values = _gaussian_bins(previous, smearing, bin_size, values)
         cumulative = _spread(cumulative, weights[i], weight, n_groups, values, first, n_values, out)
         if cumulative >= n_groups:
             break
 
 
 @jit
-def neighbors(cell, frac, occupancies, site, needed, radius, longest, linked, shape, offsets, members, distances, weights):
-    """Find the neighbours of a site until their occupancies add up to what is needed or the longest radius is reached.
-
-    Gives count, buffers, the radius reached and the occupancy on the site's own point.
-    """
-    while True:
-        if linked:
-            n, distances, weights = _neighbors_by_linked_cells(
-                cell, frac, occupancies, site, radius, shape, offsets, members, distances, weights
-            )
-        else:
-            n, distances, weights = _neighbors_by_lines(cell, frac, occupancies, site, radius, distances, weights)
-        n, coincident = _without_self(n, distances, weights, occupancies[site])
-        if radius >= longest or weights[:n].sum() >= needed - COUNT_TOLERANCE:
-            return n, distances, weights, radius, coincident
-        radius = min(longest, 1.15 * radius)
+def _neighborhood(cell, frac, radius):
+    """Prepare the search: translations for small cells, linked cells for large ones (the other kind is left empty)."""
+    if frac.shape[0] < LINKED_CELLS_FROM:
+        return translations(cell, radius), np.zeros(3, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64)
+    shape, offsets, members = _link_cells(cell, frac, radius)
+    return np.empty((3, 0)), shape, offsets, members
 
 
 @jit
-def _crystal_grid(lattice, frac_coords, occupancies, edges, n_groups, smearing, out):
+def _neighbors(cell, frac, occupancies, site, needed, radius, longest, neighborhood, distances, weights):
+    """Find the neighbours of a site until their occupancies add up to what is needed or the longest radius is reached.
+
+    Gives the count, the occupancy at zero distance, the radius reached with its neighbourhood, and the buffers.
+    """
+    while True:
+        shifts, shape, offsets, members = neighborhood
+        if members.size == 0:
+            n, found, coincident, distances, weights = _neighbors_by_translations(
+                cell, frac, occupancies, site, radius, shifts, distances, weights
+            )
+        else:
+            n, found, coincident, distances, weights = _neighbors_by_linked_cells(
+                cell, frac, occupancies, site, radius, shape, offsets, members, distances, weights
+            )
+        if radius >= longest or found >= needed - COUNT_TOLERANCE:
+            return n, coincident, radius, neighborhood, distances, weights
+        radius = min(longest, 1.15 * radius)
+        neighborhood = _neighborhood(cell, frac, radius)
+
+
+@jit
+def _crystal_grid(lattice, frac_coords, occupancies, bin_size, n_groups, smearing, out):
     """Fill one crystal's (n_groups, n_bins) array; gives OK or what is wrong with the crystal."""
     reduced, frac = reduce_cell(lattice, frac_coords)
     cell = lower_triangular(reduced)
-    n_bins = edges.size - 1
+    n_bins = out.shape[1]
     out[:] = 0.0
     total = occupancies.sum()
     # beyond the longest radius nothing can reach a bin
-    longest = edges[n_bins] + (TAIL * smearing if smearing > 0 else 0.0)
+    longest = n_bins * bin_size + (TAIL * smearing if smearing > 0 else 0.0)
     radius = _first_radius(cell[0, 0] * cell[1, 1] * cell[2, 2], total, n_groups, longest)
-    linked = frac.shape[0] >= LINKED_CELLS_FROM
-    shape, offsets, members = np.ones(3, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64)
-    if linked:
-        shape, offsets, members = _link_cells(cell, frac, radius)
+    neighborhood = _neighborhood(cell, frac, radius)
     distances, weights = np.empty(512), np.empty(512)
     counts, values, one = np.empty(n_bins), np.empty(n_bins), np.ones(1)
     for site in range(frac.shape[0]):
-        n, distances, weights, _, coincident = neighbors(
-            cell, frac, occupancies, site, n_groups, radius, longest, linked, shape, offsets, members, distances, weights
+        n, coincident, radius, neighborhood, distances, weights = _neighbors(
+            cell, frac, occupancies, site, n_groups, radius, longest, neighborhood, distances, weights
         )
         if coincident > 1 + OCCUPANCY_TOLERANCE:
             return COINCIDENT_SITES
         weight = occupancies[site] / total
         if smearing > 0:
-            _site_gaussians(distances, weights, n, weight, edges, n_groups, smearing, values, out)
+            _site_gaussians(distances, weights, n, radius, weight, bin_size, n_groups, smearing, values, out)
         else:
-            _site_histogram(distances, weights, n, weight, edges, n_groups, counts, one, out)
+            _site_histogram(distances, weights, n, weight, bin_size, n_groups, counts, one, out)
     return OK
 
 
 @jit
-def grid_batch(lattices, site_offsets, frac_coords, occupancies, edges, n_groups, smearing, out, status):
+def grid_batch(lattices, site_offsets, frac_coords, occupancies, bin_size, n_groups, smearing, out, status):
     """Fill the GRIDs of many crystals.
 
     Parameters
     ----------
     lattices : (N, 3, 3); site_offsets : (N + 1,); frac_coords : (S, 3); occupancies : (S,)
         The crystals; occupancies are total ones of each site.
-    edges : (n_bins + 1,)
-        Edges of the bins in Å.
+    bin_size : float
+        Width of a bin in Å; bin j begins at j times that.
     n_groups : int
     smearing : float
         Standard deviation in Å; 0 for none.
@@ -360,49 +476,35 @@ def grid_batch(lattices, site_offsets, frac_coords, occupancies, edges, n_groups
     """
     for i in range(lattices.shape[0]):
         sites = slice(site_offsets[i], site_offsets[i + 1])
-        status[i] = _crystal_grid(lattices[i], frac_coords[sites], occupancies[sites], edges, n_groups, smearing, out[i])
+        status[i] = _crystal_grid(lattices[i], frac_coords[sites], occupancies[sites], bin_size, n_groups, smearing, out[i])
 
 
 @jit
-def rdf_batch(lattices, site_offsets, frac_coords, occupancies, edges, out, status):
+def rdf_batch(lattices, site_offsets, frac_coords, occupancies, bin_size, out, status):
     """Fill the mean number of neighbours of a site in each bin, over all groups; arguments as for grid_batch, out (N, n_bins)."""
-    n_bins = edges.size - 1
+    n_bins = out.shape[1]
+    cutoff = n_bins * bin_size
     distances, weights = np.empty(4096), np.empty(4096)
     for i in range(lattices.shape[0]):
         sites = slice(site_offsets[i], site_offsets[i + 1])
         occupancy = occupancies[sites]
         reduced, frac = reduce_cell(lattices[i], frac_coords[sites])
         cell = lower_triangular(reduced)
-        linked = frac.shape[0] >= LINKED_CELLS_FROM
-        shape, offsets, members = np.ones(3, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64)
-        if linked:
-            shape, offsets, members = _link_cells(cell, frac, edges[n_bins])
+        neighborhood = _neighborhood(cell, frac, cutoff)
+        total = occupancy.sum()
         out[i] = 0.0
         status[i] = OK
         for site in range(frac.shape[0]):
-            n, distances, weights, _, coincident = neighbors(
-                cell,
-                frac,
-                occupancy,
-                site,
-                np.inf,
-                edges[n_bins],
-                edges[n_bins],
-                linked,
-                shape,
-                offsets,
-                members,
-                distances,
-                weights,
+            n, coincident, _, _, distances, weights = _neighbors(
+                cell, frac, occupancy, site, np.inf, cutoff, cutoff, neighborhood, distances, weights
             )
             if coincident > 1 + OCCUPANCY_TOLERANCE:
                 status[i] = COINCIDENT_SITES
                 break
-            weight = occupancy[site] / occupancy.sum()
             for j in range(n):
-                index = _nearest_bin(distances[j], edges)
+                index = _nearest_bin(distances[j], bin_size)
                 if index < n_bins:
-                    out[i, index] += weight * weights[j]
+                    out[i, index] += occupancy[site] / total * weights[j]
 
 
 @jit
@@ -414,32 +516,30 @@ def ranked_distances(lattice, frac_coords, occupancies, n_groups, cutoff):
     """
     reduced, frac = reduce_cell(lattice, frac_coords)
     cell = lower_triangular(reduced)
-    linked = frac.shape[0] >= LINKED_CELLS_FROM
     total = occupancies.sum()
     radius = _first_radius(cell[0, 0] * cell[1, 1] * cell[2, 2], total, n_groups, cutoff)
-    shape, offsets, members = np.ones(3, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64)
-    if linked:
-        shape, offsets, members = _link_cells(cell, frac, radius)
+    neighborhood = _neighborhood(cell, frac, radius)
     distances, weights = np.empty(512), np.empty(512)
     groups, ranked, parts = np.empty(1024, np.int64), np.empty(1024), np.empty(1024)
     size = 0
     for site in range(frac.shape[0]):
-        n, distances, weights, _, coincident = neighbors(
-            cell, frac, occupancies, site, n_groups, radius, cutoff, linked, shape, offsets, members, distances, weights
+        n, coincident, radius, neighborhood, distances, weights = _neighbors(
+            cell, frac, occupancies, site, n_groups, radius, cutoff, neighborhood, distances, weights
         )
         if coincident > 1 + OCCUPANCY_TOLERANCE:
             return groups[:0], ranked[:0], parts[:0], COINCIDENT_SITES
         cumulative = 0.0
-        for i in np.argsort(distances[:n]):
+        _sort_by_distance(distances, weights, n, radius)
+        for i in range(n):
             if distances[i] >= cutoff or cumulative >= n_groups:
                 break
             upper = _snap(cumulative + weights[i])
             group = int(cumulative)
             while group < upper and group < n_groups:
                 if size == groups.size:
-                    groups = np.concatenate((groups, np.empty_like(groups)))
-                    ranked = np.concatenate((ranked, np.empty_like(ranked)))
-                    parts = np.concatenate((parts, np.empty_like(parts)))
+                    groups = _longer(size + 1, groups)
+                    ranked = _longer(size + 1, ranked)
+                    parts = _longer(size + 1, parts)
                 groups[size] = group
                 ranked[size] = distances[i]
                 parts[size] = occupancies[site] / total * (min(group + 1.0, upper) - max(float(group), cumulative))

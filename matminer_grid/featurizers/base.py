@@ -209,7 +209,7 @@ class CrystalFeaturizer(BaseFeaturizer):
             rows = slice(start, start + CHUNK_SIZE)
             return None, self._fill(structures[rows], features[rows])
 
-        all_errors = {}
+        all_errors: dict[int, Exception] = {}
         for errors, _ in self._in_chunks(compute, len(structures), ignore_errors, pbar):
             all_errors |= errors
         return features, all_errors
@@ -217,20 +217,29 @@ class CrystalFeaturizer(BaseFeaturizer):
     def _in_chunks(
         self, compute: Callable[[int], tuple[T, dict[int, Exception]]], n: int, ignore_errors: bool, pbar: bool | dict[str, Any]
     ) -> Iterator[tuple[dict[int, Exception], T]]:
-        """Call a function with the first row of each chunk, in threads; give the errors by row and its results, in order."""
+        """Call a function with the first row of each chunk, in threads; give the errors by row and its results, in order.
+
+        Unless errors are ignored, that of the first row that failed is raised.
+        """
+        failed = False
         starts = range(0, n, CHUNK_SIZE)
+        wanted = (start for start in starts if not failed)
         options = {"desc": type(self).__name__, "total": n, "disable": not pbar}
         with tqdm(**options | (pbar if isinstance(pbar, dict) else {})) as bar:
             if self.n_jobs == 1 or len(starts) < 2:
-                results: Iterable[Any] = map(compute, starts)
+                results: Iterable[Any] = map(compute, wanted)
             else:
-                results = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")(map(delayed(compute), starts))
+                parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem", return_as="generator")
+                results = parallel(map(delayed(compute), wanted))
             for start, (result, errors) in zip(starts, results, strict=True):
-                for row, error in errors.items():
-                    if not ignore_errors:
-                        raise type(error)(
-                            f"row {start + row}: {error} (ignore_errors=True skips such rows when featurizing many)"
-                        ) from error
+                if errors and not ignore_errors:
+                    failed = True
+                    for _ in results:  # joblib warns unless what is under way is waited for
+                        pass
+                    row, error = next(iter(errors.items()))
+                    raise type(error)(
+                        f"row {start + row}: {error} (ignore_errors=True skips such rows when featurizing many)"
+                    ) from error
                 bar.update(min(CHUNK_SIZE, n - start))
                 yield {start + row: error for row, error in errors.items()}, result
 

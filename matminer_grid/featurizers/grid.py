@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
@@ -57,7 +58,7 @@ def bin_edges(cutoff: float, bin_size: float) -> NDArray[np.float64]:
             f"cutoff must be a multiple of bin_size, and {cutoff!r} is none of {bin_size!r}: "
             f"{nearest:g} would be, or the bin size {cutoff / max(n_bins, 1):g}"
         )
-    return np.arange(n_bins + 1) * bin_size
+    return np.arange(n_bins + 1, dtype=np.float64) * bin_size
 
 
 class GRIDFeaturizer(CrystalFeaturizer):
@@ -185,8 +186,8 @@ class GRIDFeaturizer(CrystalFeaturizer):
     def rdf(self, structure: Structure | Crystal) -> NDArray[np.float64]:
         """Compute the radial distribution function: the sum of all groups, however many, with matminer's normalisation.
 
-        It equals matminer's RadialDistributionFunction of the same cutoff and bin size. Like that one it is divided by the volume of
-        the shell and by the cell's number density but not by the number of sites, so it is proportional to the size of the cell.
+        It equals matminer's RadialDistributionFunction of the same cutoff and bin size. Like that one it is divided by the volume
+        of the shell and by the cell's number density but not by the number of sites, so it is proportional to the size of the cell.
         Smearing does not apply.
 
         Parameters
@@ -219,21 +220,23 @@ class GRIDFeaturizer(CrystalFeaturizer):
         """Labels of the features, group by group, in the style of matminer's RDF."""
         self._check_parameters()
         edges = self.bin_edges
-        bins = [f"[{low:.5f} - {high:.5f}]A" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        bins = [f"[{low:.5f} - {high:.5f}]A" for low, high in pairwise(edges)]
         return [f"grid {group} {label}" for group in range(1, self.n_groups + 1) for label in bins]
 
     def citations(self) -> list[str]:
         """BibTeX of the paper that the descriptor comes from."""
         return [
-            "@article{Zhang2023GRID,"
-            "title={Grouped representation of interatomic distances as a similarity measure for crystal structures},"
-            "author={Zhang, Rui-Zhi and Seth, Sohan and Cumby, James},"
-            "journal={Digital Discovery},"
-            "volume={2},"
-            "pages={81--90},"
-            "year={2023},"
-            "publisher={Royal Society of Chemistry},"
-            "doi={10.1039/D2DD00054G}}"
+            (
+                "@article{Zhang2023GRID,"
+                "title={Grouped representation of interatomic distances as a similarity measure for crystal structures},"
+                "author={Zhang, Rui-Zhi and Seth, Sohan and Cumby, James},"
+                "journal={Digital Discovery},"
+                "volume={2},"
+                "pages={81--90},"
+                "year={2023},"
+                "publisher={Royal Society of Chemistry},"
+                "doi={10.1039/D2DD00054G}}"
+            )
         ]
 
     def implementors(self) -> list[str]:

@@ -1,0 +1,257 @@
+"""Earth mover's distance of GRIDs: Manhattan distance of cumulative histograms, with the bins left out that cannot differ.
+
+Each group is narrow, so its cumulative distribution is 0 below and 1 above a short window. References are packed in blocks of
+similar ones; of each group a block holds only the window in which one of them is neither 0 nor 1. The windows of all groups stand
+in one line, so that the distance inside them is a plain Manhattan distance; outside them the block is 0 or 1 throughout, and the sum
+over the row alone is looked up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matminer_grid.kernels._jit import jit, jit_sums
+
+BLOCK = 32
+"""References in a block."""
+
+COMPLETE = 1e-9
+"""A group whose sum is less than 1 by no more than this counts as complete."""
+
+
+@jit
+def summarize(indptr, indices, data, n_bins, means, first, last):
+    """Fill, for each row and group, the mean bin and the window [first, last) outside which the cumulative sum is 0 or 1.
+
+    The mean is that of bins clipped at n_bins, so that differences of means bound the EMD from below.
+
+    Parameters
+    ----------
+    indptr, indices, data : arrays
+        Histograms of shape (n, n_groups * n_bins), compressed by rows, indices ascending.
+    n_bins : int
+    means : (n, n_groups); first, last : (n, n_groups) of int
+        Filled.
+    """
+    n_groups = means.shape[1]
+    for row in range(means.shape[0]):
+        position = indptr[row]
+        for group in range(n_groups):
+            total, mean = 0.0, 0.0
+            first[row, group] = n_bins
+            last[row, group] = n_bins
+            while position < indptr[row + 1] and indices[position] < (group + 1) * n_bins:
+                column = indices[position] - group * n_bins
+                if first[row, group] == n_bins:
+                    first[row, group] = column
+                total += data[position]
+                mean += data[position] * column
+                last[row, group] = column
+                position += 1
+            means[row, group] = mean + max(0.0, 1 - total) * n_bins
+            if total < 1 - COMPLETE:
+                last[row, group] = n_bins
+
+
+@jit
+def cumulate(indptr, indices, data, row, n_bins, scales, cumulative):
+    """Fill one row's cumulative histograms, each group times its scale: an array of shape (n_groups * n_bins,)."""
+    position = indptr[row]
+    index = 0
+    for group in range(scales.size):
+        total = 0.0
+        for _ in range(n_bins):
+            if position < indptr[row + 1] and indices[position] == index:
+                total += data[position]
+                position += 1
+            cumulative[index] = total * scales[group]
+            index += 1
+
+
+@jit
+def pack_blocks(indptr, indices, data, order, n_bins, scales, starts, stops, offsets, packed):
+    """Fill the windows of each block of references.
+
+    Parameters
+    ----------
+    indptr, indices, data : arrays
+        Histograms of the references, compressed by rows.
+    order : (n,) of int
+        The references in the order in which they are packed.
+    n_bins : int
+    scales : (n_groups,)
+        Factor of each group.
+    starts, stops : (n_blocks, n_groups) of int
+        Window of each block and group.
+    offsets : (n_blocks + 1,) of int
+        Where each block begins in `packed`: its references follow one another, each with all its windows.
+    packed : (offsets[-1],)
+        Filled.
+    """
+    cumulative = np.empty(scales.size * n_bins)
+    for block in range(starts.shape[0]):
+        index = offsets[block]
+        for position in range(block * BLOCK, min((block + 1) * BLOCK, order.size)):
+            cumulate(indptr, indices, data, order[position], n_bins, scales, cumulative)
+            for group in range(scales.size):
+                for column in range(starts[block, group], stops[block, group]):
+                    packed[index] = cumulative[group * n_bins + column]
+                    index += 1
+
+
+@jit
+def _window(cumulative, below, scales, n_bins, starts, stops, out):
+    """Copy a row's part of a block's windows; give the distance from 0 below them and 1 above them."""
+    outside = 0.0
+    line = 0
+    for group in range(scales.size):
+        start, stop = starts[group], stops[group]
+        first = group * (n_bins + 1)
+        outside += below[first + start] + (n_bins - stop) * scales[group] - (below[first + n_bins] - below[first + stop])
+        for column in range(group * n_bins + start, group * n_bins + stop):
+            out[line] = cumulative[column]
+            line += 1
+    return outside
+
+
+@jit_sums
+def _manhattan_of_two(u, v, packed, from_u, from_v):
+    """Fill the Manhattan distances of two rows to the references of a block, which are read once for both."""
+    width = u.size
+    for i in range(packed.size // width):
+        to_u, to_v = 0.0, 0.0
+        for j in range(width):
+            value = packed[i * width + j]
+            to_u += abs(u[j] - value)
+            to_v += abs(v[j] - value)
+        from_u[i] = to_u
+        from_v[i] = to_v
+
+
+@jit
+def emd_tile(indptr, indices, data, rows, n_bins, scales, starts, stops, offsets, packed, order, first_block, out):
+    """Fill the distances from some rows to all references of the blocks from first_block on.
+
+    Parameters
+    ----------
+    indptr, indices, data : arrays
+        Histograms, compressed by rows.
+    rows : (t,) of int
+        The rows meant; few enough that their cumulative histograms stay in cache.
+    n_bins, scales, starts, stops, offsets, packed, order
+        As for :func:`pack_blocks`.
+    first_block : int
+    out : (m, n_references)
+        Row ``rows[i]`` is filled where references are in the blocks.
+    """
+    size = scales.size * n_bins
+    cumulative = np.empty((rows.size, size))
+    below = np.zeros((rows.size, size + scales.size))
+    for i in range(rows.size):
+        cumulate(indptr, indices, data, rows[i], n_bins, scales, cumulative[i])
+        for group in range(scales.size):
+            total = 0.0
+            for column in range(n_bins):
+                total += cumulative[i, group * n_bins + column]
+                below[i, group * (n_bins + 1) + column + 1] = total
+    windows = np.empty((2, size))
+    inside = np.empty((2, BLOCK))
+    outside = np.empty(2)
+    for block in range(first_block, starts.shape[0]):
+        references = order[block * BLOCK : (block + 1) * BLOCK]
+        values = packed[offsets[block] : offsets[block + 1]]
+        width = values.size // references.size
+        for i in range(0, rows.size, 2):
+            for k in range(2):
+                row = min(i + k, rows.size - 1)
+                outside[k] = _window(cumulative[row], below[row], scales, n_bins, starts[block], stops[block], windows[k])
+            _manhattan_of_two(windows[0, :width], windows[1, :width], values, inside[0], inside[1])
+            for k in range(min(2, rows.size - i)):
+                for j in range(references.size):
+                    out[rows[i + k], references[j]] = outside[k] + inside[k, j]
+
+
+@jit
+def emd_pairs(indptr, indices, data, row, other_indptr, other_indices, other_data, others, n_bins, scales, out):
+    """Fill the distances from one row to some others by merging what is not zero.
+
+    Parameters
+    ----------
+    indptr, indices, data, row
+        The row of histograms compressed by rows.
+    other_indptr, other_indices, other_data, others : arrays; others of shape (m,)
+        The rows meant in other histograms.
+    n_bins : int; scales : (n_groups,)
+    out : (m,)
+        Filled.
+    """
+    for k in range(others.size):
+        i, i_end = indptr[row], indptr[row + 1]
+        j, j_end = other_indptr[others[k]], other_indptr[others[k] + 1]
+        total = 0.0
+        for group in range(scales.size):
+            first, end = group * n_bins, (group + 1) * n_bins
+            difference, moved, column = 0.0, 0.0, first
+            while True:
+                next_i = indices[i] if i < i_end else end
+                next_j = other_indices[j] if j < j_end else end
+                following = min(next_i, next_j, end)
+                moved += abs(difference) * (following - column)
+                column = following
+                if following == end:
+                    break
+                if next_i == following:
+                    difference += data[i]
+                    i += 1
+                if next_j == following:
+                    difference -= other_data[j]
+                    j += 1
+            total += scales[group] * moved
+        out[k] = total
+
+
+@jit
+def emd_by_group(groups, distances, parts, cutoff, out):
+    """Fill each group's EMD between two lists of distances, clipped at the cutoff.
+
+    Parameters
+    ----------
+    groups, distances, parts : (n,)
+        Both lists in one, sorted by group and then by distance; the parts of the second list are negative.
+    cutoff : float
+        In Å.
+    out : (n_groups,)
+        Filled, in Å.
+    """
+    index = 0
+    for group in range(out.size):
+        difference, moved, position = 0.0, 0.0, 0.0
+        while index < groups.size and groups[index] == group:
+            moved += abs(difference) * (distances[index] - position)
+            position = distances[index]
+            difference += parts[index]
+            index += 1
+        out[group] = moved + abs(difference) * (cutoff - position)
+
+
+@jit_sums
+def manhattan_to_all(point, references, out):
+    """Fill the Manhattan distances from a point (d,) to each of the references (n, d)."""
+    for i in range(references.shape[0]):
+        total = 0.0
+        for j in range(point.size):
+            total += abs(point[j] - references[i, j])
+        out[i] = total
+
+
+@jit
+def mirror(matrix, rank):
+    """Copy each entry whose row comes before its column in rank to the mirror image's place, block by block."""
+    n = matrix.shape[0]
+    side = 64
+    for top in range(0, n, side):
+        for left in range(0, n, side):
+            for i in range(top, min(top + side, n)):
+                for j in range(left, min(left + side, n)):
+                    if rank[i] > rank[j]:
+                        matrix[i, j] = matrix[j, i]

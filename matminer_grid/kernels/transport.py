@@ -1,0 +1,58 @@
+"""Optimal transport where it has a closed form: one side is a mixture of no more than two."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matminer_grid.kernels._jit import jit
+
+NO_CLOSED_FORM = -1.0
+"""Stands for the cost where both sides have more than two members."""
+
+
+@jit
+def _cost_of_few(distance, few, amounts_few, many, amounts_many):
+    """Cost where `few` are one or two.
+
+    Two sources: what goes from the first rather than from the second costs ``distance[first, j] - distance[second, j]`` more a unit,
+    so the first serves the sinks in ascending order of that difference until it is used up.
+    """
+    cost = 0.0
+    first = few[0]
+    if few.shape[0] == 1:
+        for j in range(many.shape[0]):
+            cost += amounts_many[j] * distance[first, many[j]]
+        return cost
+    second = few[1]
+    left = amounts_few[0]
+    previous, previous_j = -np.inf, -1
+    for _ in range(many.shape[0]):
+        smallest, sink = np.inf, -1
+        for j in range(many.shape[0]):
+            difference = distance[first, many[j]] - distance[second, many[j]]
+            served = difference < previous or (difference == previous and j <= previous_j)
+            if not served and difference < smallest:
+                smallest, sink = difference, j
+        from_first = min(left, amounts_many[sink])
+        left -= from_first
+        cost += from_first * distance[first, many[sink]] + (amounts_many[sink] - from_first) * distance[second, many[sink]]
+        previous, previous_j = smallest, sink
+    return cost
+
+
+@jit
+def transport_cost(distance, members_a, amounts_a, members_b, amounts_b):
+    """Cost of the cheapest transport between two mixtures, for a symmetric distance, or NO_CLOSED_FORM."""
+    if members_a.shape[0] <= 2:
+        return _cost_of_few(distance, members_a, amounts_a, members_b, amounts_b)
+    if members_b.shape[0] <= 2:
+        return _cost_of_few(distance, members_b, amounts_b, members_a, amounts_a)
+    return NO_CLOSED_FORM
+
+
+@jit
+def transport_costs(distance, members, amounts, offsets, all_members, all_amounts, rows, out):
+    """Cost from one mixture to each of the given rows of a sparse table of mixtures, NO_CLOSED_FORM where there is none."""
+    for i in range(rows.shape[0]):
+        start, stop = offsets[rows[i]], offsets[rows[i] + 1]
+        out[i] = transport_cost(distance, members, amounts, all_members[start:stop], all_amounts[start:stop])

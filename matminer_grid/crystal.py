@@ -209,10 +209,12 @@ class Crystal:
         for index, coords in enumerate(self.frac_coords):
             key = tuple(entries[bounds[index] : bounds[index + 1]])
             if key not in compositions:
-                compositions[key] = Composition(
-                    {DummySpecies("X") if number == DUMMY else Element(species_symbol(number)): o for number, o in key}
-                )
-            label = "".join(species_symbol(number) for number, _ in key)
+                amounts: dict[Element | DummySpecies, float] = {}
+                for number, occupancy in key:  # Fe2+ beside Fe3+ is iron twice
+                    species = DummySpecies("X") if number == DUMMY else Element(species_symbol(number))
+                    amounts[species] = amounts.get(species, 0.0) + occupancy
+                compositions[key] = Composition(amounts)
+            label = "".join(dict.fromkeys(species_symbol(number) for number, _ in key))
             sites.append(PeriodicSite(compositions[key], coords, lattice, label=label, skip_checks=True))
         return Structure.from_sites(sites)
 

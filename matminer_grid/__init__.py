@@ -13,14 +13,30 @@ from matminer_grid._version import __version__
 if TYPE_CHECKING:
     from matminer_grid.crystal import Crystal, CrystalTable
     from matminer_grid.featurizers.grid import GRIDFeaturizer
+    from matminer_grid.similarity import EMDSearch, composition_emd, grid_emd, grid_emd_by_group, grid_emd_exact
 
 _HOMES = {
     "Crystal": "matminer_grid.crystal",
     "CrystalTable": "matminer_grid.crystal",
+    "EMDSearch": "matminer_grid.similarity",
     "GRIDFeaturizer": "matminer_grid.featurizers.grid",
+    "composition_emd": "matminer_grid.similarity",
+    "grid_emd": "matminer_grid.similarity",
+    "grid_emd_by_group": "matminer_grid.similarity",
+    "grid_emd_exact": "matminer_grid.similarity",
 }
 
-__all__ = ["Crystal", "CrystalTable", "GRIDFeaturizer", "__version__"]
+__all__ = [
+    "Crystal",
+    "CrystalTable",
+    "EMDSearch",
+    "GRIDFeaturizer",
+    "__version__",
+    "composition_emd",
+    "grid_emd",
+    "grid_emd_by_group",
+    "grid_emd_exact",
+]
 
 
 def __getattr__(name: str) -> Any:

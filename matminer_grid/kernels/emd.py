@@ -177,8 +177,8 @@ def emd_pairs(indptr, indices, data, row, other_indptr, other_indices, other_dat
 
     Parameters
     ----------
-    indptr, indices, data, row
-        The row of histograms compressed by rows.
+    indptr, indices, data : arrays; row : int
+        A row of histograms compressed by rows.
     other_indptr, other_indices, other_data, others : arrays; others of shape (m,)
         The rows meant in other histograms.
     n_bins : int; scales : (n_groups,)

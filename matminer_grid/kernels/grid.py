@@ -359,7 +359,7 @@ def _gaussian_bins(distance, smearing, bin_size, values):
     below = 0.0 if first == 0 else _normal_cdf((first * bin_size - distance) / smearing)
     for i in range(first, last):
         above = _normal_cdf(((i + 1) * bin_size - distance) / smearing)
-        values[i - first] = above - below
+        values[i - first] = max(0.0, above - below)
         below = above
     return first, last - first
 

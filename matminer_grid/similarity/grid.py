@@ -146,9 +146,9 @@ def grid_emd(
     >>> cells = [Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), ["Cu"], [[0, 0, 0]]) for a in (3.5, 3.6, 3.8)]
     >>> X = GRIDFeaturizer(bin_size=0.01, n_groups=12).featurize_many(cells, pbar=False)
     >>> grid_emd(X, n_groups=12, bin_size=0.01).round(2)  # the nearest neighbours are a / sqrt(2) away
-    array([[0.  , 0.08, 0.22],
-           [0.08, 0.  , 0.14],
-           [0.22, 0.14, 0.  ]])
+    array([[0.  , 0.07, 0.21],
+           [0.07, 0.  , 0.14],
+           [0.21, 0.14, 0.  ]])
     """
     if not isinstance(bin_size, Real) or not (math.isfinite(bin_size) and bin_size > 0):
         raise ValueError(f"bin_size must be a number above 0 Å, not {bin_size!r}")
@@ -360,7 +360,19 @@ def _fill_matrix(
         tile = rows[start : start + TILE]
         first_block = start // kernels.BLOCK if square else 0
         kernels.emd_tile(
-            left.indptr, left.indices, left.data, tile, left.n_bins, scales, starts, stops, offsets, packed, order, first_block, result
+            left.indptr,
+            left.indices,
+            left.data,
+            tile,
+            left.n_bins,
+            scales,
+            starts,
+            stops,
+            offsets,
+            packed,
+            order,
+            first_block,
+            result,
         )
         return len(tile) * (len(order) - first_block * kernels.BLOCK)
 

@@ -1,0 +1,327 @@
+"""Exact nearest neighbours under GRID and composition EMD, without the full matrix."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import scipy.sparse
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from tqdm.auto import tqdm
+
+from matminer_grid.composition import METRICS, cumulative_fractions, element_fractions
+from matminer_grid.crystal import as_crystals
+from matminer_grid.kernels import emd as kernels
+from matminer_grid.similarity.composition import SubstitutionIndex
+from matminer_grid.similarity.grid import Histograms, group_scales, n_threads
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+TIE = 1e-9
+"""Dissimilarities that round to the same multiple of this are a tie, which the lower index wins."""
+
+FIRST_CANDIDATES = 32
+"""References that are evaluated first, to know how near a neighbour must be."""
+
+CHUNK_SIZE = 16
+"""Queries answered in one go by a thread."""
+
+
+class EMDSearch(BaseEstimator):
+    """Exact nearest neighbours by a weighted sum of GRID and composition earth mover's distance.
+
+    For each query all references are bounded from below: the GRID EMD by the differences of the groups' mean distances (exact where
+    one distribution lies above the other throughout), the composition EMD by relaxed transport. Only references whose bound does not
+    exceed the k-th best dissimilarity found so far are evaluated, first their GRID EMD and then their composition EMD. The result is
+    that of evaluating all of them; ties go to the lower index.
+
+    Parameters
+    ----------
+    featurizer : GRIDFeaturizer, optional
+        Makes the features of structures, and sets `n_groups` and `bin_size`. Without it, features are given instead of structures.
+    n_groups : int, default 100
+        Number of groups of the features, where there is no featurizer.
+    bin_size : float, default 0.1
+        Width of their bins in Å, where there is no featurizer.
+    grid_weight, composition_weight : float, default 10.0 and 1.0
+        Weights of the two dissimilarities, those of the published method by default. 0 leaves one out.
+    composition_metric : {"substitution", "modified_pettifor"}
+        As for :func:`composition_emd`.
+    group_weights : array-like of shape (n_groups,), optional
+        As for :func:`grid_emd`.
+    n_jobs : int, optional
+        Number of threads, all cores by default.
+
+    Attributes
+    ----------
+    n_samples_fit_ : int
+        Number of references.
+    evaluated_share_ : float
+        Share of the pairs of the last search whose GRID EMD had to be evaluated.
+    transported_share_ : float
+        Share of the pairs of the last search whose composition EMD had to be evaluated.
+
+    References
+    ----------
+    R.-Z. Zhang, S. Seth and J. Cumby, Digital Discovery 2 (2023) 81-90, 10.1039/D2DD00054G.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> from matminer_grid import EMDSearch, GRIDFeaturizer
+    >>> def rock_salt(a, cation, anion):
+    ...     return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.5, 0, 0]])
+    >>> known = [rock_salt(5.64, "Na", "Cl"), rock_salt(4.21, "Mg", "O"), rock_salt(6.29, "K", "Cl")]
+    >>> search = EMDSearch(GRIDFeaturizer()).fit(known)
+    >>> distances, indices = search.kneighbors([rock_salt(5.97, "Na", "Br")], k=2)
+    >>> indices
+    array([[0, 2]])
+    """
+
+    def __init__(
+        self,
+        featurizer: Any = None,
+        *,
+        n_groups: int = 100,
+        bin_size: float = 0.1,
+        grid_weight: float = 10.0,
+        composition_weight: float = 1.0,
+        composition_metric: str = "substitution",
+        group_weights: ArrayLike | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.featurizer = featurizer
+        self.n_groups = n_groups
+        self.bin_size = bin_size
+        self.grid_weight = grid_weight
+        self.composition_weight = composition_weight
+        self.composition_metric = composition_metric
+        self.group_weights = group_weights
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Any, compositions: Any = None) -> Self:
+        """Take in the references.
+
+        Parameters
+        ----------
+        X : structures, or features of shape (n, n_groups * n_bins)
+            Structures as a list or CrystalTable, if there is a featurizer; else GRID features, dense or sparse.
+        compositions : list of str, Composition, Structure or Crystal, or CrystalTable, optional
+            What has the references' compositions; not needed with structures or a composition weight of 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter, the features or the compositions are invalid.
+        """
+        self._check_parameters()
+        grids, compositions = self._read(X, compositions)
+        if len(grids) == 0:
+            raise ValueError("at least one reference is needed")
+        self._grids = grids
+        self._means = grids.means * self._scales
+        self._fractions = self._composition_vectors(compositions)
+        self._index = (
+            SubstitutionIndex(self._fractions)
+            if self.composition_weight > 0 and self.composition_metric == "substitution"
+            else None
+        )
+        self.n_samples_fit_ = len(grids)
+        return self
+
+    def kneighbors(
+        self, X: Any = None, compositions: Any = None, k: int = 1, *, pbar: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Find the k nearest references of each query.
+
+        Parameters
+        ----------
+        X, compositions
+            The queries, as for :meth:`fit`. Without them the references themselves are the queries, none its own neighbour.
+        k : int, default 1
+            Number of neighbours.
+        pbar : bool, default False
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_queries, k)
+            Weighted sums of the dissimilarities, ascending.
+        indices : ndarray of shape (n_queries, k)
+            Rows of the references.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Called before :meth:`fit`.
+        TypeError, ValueError
+            k is below 1 or above the number of references, or the queries are invalid.
+        """
+        if not hasattr(self, "n_samples_fit_"):
+            raise NotFittedError("call fit with the references before kneighbors")
+        leave_out_self = X is None
+        available = self.n_samples_fit_ - leave_out_self
+        if not isinstance(k, Integral) or isinstance(k, bool):
+            raise TypeError(f"k must be a whole number, not {k!r}")
+        if not 1 <= k <= available:
+            raise ValueError(f"k must be between 1 and the number of references, {available}, not {k}")
+        if leave_out_self:
+            grids, fractions = self._grids, self._fractions
+        else:
+            grids, compositions = self._read(X, compositions)
+            if grids.n_bins != self._grids.n_bins:
+                raise ValueError(f"the queries have {grids.n_bins} bins a group and the references {self._grids.n_bins}")
+            fractions = self._composition_vectors(compositions)
+        distances, indices = np.empty((len(grids), k)), np.empty((len(grids), k), np.int64)
+
+        def answer(start: int) -> tuple[int, int, int]:
+            evaluated = transported = 0
+            stop = min(start + CHUNK_SIZE, len(grids))
+            for query in range(start, stop):
+                left_out = query if leave_out_self else -1
+                found = self._nearest(grids, fractions, query, int(k), left_out)
+                distances[query], indices[query] = found[0], found[1]
+                evaluated += found[2]
+                transported += found[3]
+            return stop - start, evaluated, transported
+
+        chunks = Parallel(n_jobs=n_threads(self.n_jobs), prefer="threads", return_as="generator_unordered")(
+            delayed(answer)(start) for start in range(0, len(grids), CHUNK_SIZE)
+        )
+        all_evaluated = all_transported = 0
+        with tqdm(desc="nearest neighbours", total=len(grids), disable=not pbar) as bar:
+            for answered, evaluated, transported in chunks:
+                all_evaluated += evaluated
+                all_transported += transported
+                bar.update(answered)
+        pairs = max(1, len(grids) * available)
+        self.evaluated_share_ = all_evaluated / pairs
+        self.transported_share_ = all_transported / pairs
+        return distances, indices
+
+    def _nearest(
+        self, grids: Histograms, fractions: NDArray[np.float64] | None, query: int, k: int, left_out: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
+        """Answer one query: distances, rows, and how many GRID and composition EMDs it took."""
+        grid_bounds = np.empty(self.n_samples_fit_)
+        kernels.manhattan_to_all(grids.means[query] * self._scales, self._means, grid_bounds)
+        composition_bounds = self._composition_bounds(fractions, query)
+        bounds = self.grid_weight * grid_bounds + composition_bounds
+        if left_out >= 0:
+            bounds[left_out] = np.inf
+        first = max(FIRST_CANDIDATES, 4 * k)
+        rows = np.argpartition(bounds, first)[:first] if first < len(bounds) else np.arange(len(bounds))
+        rows = rows[np.isfinite(bounds[rows])]
+        totals = self._grid_part(grids, query, rows) + self._composition_part(fractions, query, rows)
+        evaluated = transported = len(rows)
+        limit = np.partition(totals, k - 1)[k - 1] + TIE
+        bounds[rows] = np.inf
+        others = np.nonzero(bounds <= limit)[0]
+        if len(others):
+            grid_parts = self._grid_part(grids, query, others)
+            evaluated += len(others)
+            near = grid_parts + composition_bounds[others] <= limit
+            others, grid_parts = others[near], grid_parts[near]
+            order = np.argsort(grid_parts + composition_bounds[others], kind="stable")
+            for start in range(0, len(order), FIRST_CANDIDATES):
+                part = order[start : start + FIRST_CANDIDATES]
+                part = part[grid_parts[part] + composition_bounds[others[part]] <= limit]
+                if len(part) == 0:
+                    break
+                totals = np.append(totals, grid_parts[part] + self._composition_part(fractions, query, others[part]))
+                rows = np.append(rows, others[part])
+                transported += len(part)
+                limit = np.partition(totals, k - 1)[k - 1] + TIE
+        best = np.lexsort((rows, np.rint(totals / TIE)))[:k]
+        return totals[best], rows[best], evaluated, transported if self.composition_weight > 0 else 0
+
+    def _grid_part(self, grids: Histograms, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        out = np.empty(len(rows))
+        if self.grid_weight == 0:
+            out[:] = 0
+            return out
+        known = self._grids
+        kernels.emd_pairs(
+            grids.indptr,
+            grids.indices,
+            grids.data,
+            query,
+            known.indptr,
+            known.indices,
+            known.data,
+            rows,
+            known.n_bins,
+            self._scales,
+            out,
+        )
+        out *= self.grid_weight
+        return out
+
+    def _composition_bounds(self, fractions: NDArray[np.float64] | None, query: int) -> NDArray[np.float64]:
+        if fractions is None or self._fractions is None:
+            return np.zeros(self.n_samples_fit_)
+        if self._index is not None:
+            return self.composition_weight * self._index.lower_bounds(fractions[query])
+        out = np.empty(self.n_samples_fit_)
+        kernels.manhattan_to_all(fractions[query], self._fractions, out)
+        return self.composition_weight * out
+
+    def _composition_part(
+        self, fractions: NDArray[np.float64] | None, query: int, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64] | float:
+        if fractions is None or self._fractions is None:
+            return 0.0
+        if self._index is not None:
+            return self.composition_weight * self._index.emd(fractions[query], rows)
+        out = np.empty(len(rows))
+        kernels.manhattan_to_all(fractions[query], self._fractions[rows], out)
+        return self.composition_weight * out
+
+    @property
+    def _scales(self) -> NDArray[np.float64]:
+        source = self if self.featurizer is None else self.featurizer
+        return group_scales(source.n_groups, source.bin_size, self.group_weights)
+
+    def _check_parameters(self) -> None:
+        for name in ("grid_weight", "composition_weight"):
+            weight = getattr(self, name)
+            if not isinstance(weight, Real) or not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(f"{name} must be a finite number of at least 0, not {weight!r}")
+        if self.grid_weight == 0 and self.composition_weight == 0:
+            raise ValueError("grid_weight and composition_weight are both 0; at least one must be above")
+        if self.composition_metric not in METRICS:
+            raise ValueError(
+                f"unknown composition_metric {self.composition_metric!r}; choose one of {', '.join(map(repr, METRICS))}"
+            )
+        n_threads(self.n_jobs)
+
+    def _read(self, X: Any, compositions: Any) -> tuple[Histograms, Any]:
+        is_features = scipy.sparse.issparse(X) or (isinstance(X, np.ndarray) and X.dtype != object)
+        if is_features:
+            n_groups = self.n_groups if self.featurizer is None else self.featurizer.n_groups
+            features = X
+        else:
+            if self.featurizer is None:
+                raise TypeError(
+                    f"features of a GRIDFeaturizer are needed, as an array or sparse array, not {type(X).__name__}; "
+                    "to search structures, use EMDSearch(featurizer=GRIDFeaturizer())"
+                )
+            structures = as_crystals(X)
+            n_groups = self.featurizer.n_groups
+            features = self.featurizer.featurize_sparse(structures)
+            compositions = structures if compositions is None else compositions
+        if self.composition_weight > 0 and compositions is None:
+            raise ValueError("with a composition weight above 0 the compositions are needed beside the features")
+        return Histograms.from_features(features, n_groups), compositions
+
+    def _composition_vectors(self, compositions: Any) -> NDArray[np.float64] | None:
+        if self.composition_weight == 0:
+            return None
+        if self.composition_metric == "substitution":
+            return element_fractions(compositions, "substitution")
+        return cumulative_fractions(compositions)

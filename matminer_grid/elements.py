@@ -25,9 +25,9 @@ TRITIUM = 301
 """Number of tritium."""
 
 MODIFIED_PETTIFOR_ELEMENTS: tuple[str, ...] = tuple(
-    "He Ne Ar Kr Xe Rn Fr Cs Rb K Na Li Ra Ba Sr Ca Eu Yb Lu Tm Y Er Ho Dy Tb Gd Sm Pm Nd Pr Ce La Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm "
-    "Md No Lr Sc Zr Hf Ti Ta Nb V Cr Mo W Re Tc Os Ru Ir Rh Pt Pd Au Ag Cu Ni Co Fe Mn Mg Zn Cd Hg Be Al Ga In Tl Pb Sn Ge Si B C N P "
-    "As Sb Bi Po Te Se S O At I Br Cl F H".split()
+    "He Ne Ar Kr Xe Rn Fr Cs Rb K Na Li Ra Ba Sr Ca Eu Yb Lu Tm Y Er Ho Dy Tb Gd Sm Pm Nd Pr Ce La Ac Th Pa U Np Pu Am Cm "
+    "Bk Cf Es Fm Md No Lr Sc Zr Hf Ti Ta Nb V Cr Mo W Re Tc Os Ru Ir Rh Pt Pd Au Ag Cu Ni Co Fe Mn Mg Zn Cd Hg Be Al Ga In "
+    "Tl Pb Sn Ge Si B C N P As Sb Bi Po Te Se S O At I Br Cl F H".split()
 )
 """The 103 elements in the order of the modified Pettifor scale (Glawe et al., New J. Phys. 18 (2016) 093011,
 10.1088/1367-2630/18/9/093011): neighbours replace each other in crystal structures most easily."""
@@ -39,8 +39,8 @@ MODIFIED_PETTIFOR: Mapping[str, int] = MappingProxyType(
 """Position of each element on the modified Pettifor scale, from He (1) to H (103), by symbol; D and T stand with H."""
 
 SUBSTITUTION_ELEMENTS: tuple[str, ...] = tuple(
-    "H Li Be B C N O F Na Mg Al Si P S Cl K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn "
-    "Sb Te I Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi".split()
+    "H Li Be B C N O F Na Mg Al Si P S Cl K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag "
+    "Cd In Sn Sb Te I Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi".split()
 )
 """The 78 elements of the substitution table, in its order: by atomic number to Bi, without noble gases."""
 

@@ -14,7 +14,7 @@ NO_CLOSED_FORM = -1.0
 def _cost_of_few(distance, few, amounts_few, many, amounts_many):
     """Cost where `few` are one or two.
 
-    Two sources: what goes from the first rather than from the second costs ``distance[first, j] - distance[second, j]`` more a unit,
+    Two sources: a unit sent to sink j from the first instead of the second costs ``distance[first, j] - distance[second, j]`` more,
     so the first serves the sinks in ascending order of that difference until it is used up.
     """
     cost = 0.0

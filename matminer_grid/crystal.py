@@ -124,9 +124,9 @@ class Crystal:
         edges = np.linalg.norm(self.lattice, axis=1)
         if not self.volume > MINIMUM_RELATIVE_VOLUME * edges.prod():
             return f"the cell has no volume ({self.volume:.3g} Å^3); its three lattice vectors must not lie in one plane"
-        if not ((self.occupancies > 0) & (self.occupancies <= 1 + OCCUPANCY_TOLERANCE)).all():
-            worst = self.occupancies[np.argmax(np.abs(self.occupancies - 0.5))]
-            return f"a species has the occupancy {worst:g}; occupancies must lie in (0, 1]"
+        impossible = self.occupancies[~((self.occupancies > 0) & (self.occupancies <= 1 + OCCUPANCY_TOLERANCE))]
+        if impossible.size:
+            return f"a species has the occupancy {impossible[0]:g}; occupancies must lie in (0, 1]"
         totals = self.site_occupancies
         if totals.max() > 1 + OCCUPANCY_TOLERANCE:
             return f"site {int(totals.argmax())} has the total occupancy {totals.max():g}; it must not exceed 1"
@@ -482,7 +482,7 @@ def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, 
     invalid = table.errors()
     if invalid:
         read = [row for row in range(len(structures)) if row not in errors]
-        errors |= {read[row]: error for row, error in invalid.items()}
+        errors |= {read[row]: _error_of(structures[read[row]]) for row in invalid}
         table = table[[row for row in range(len(table)) if row not in invalid]]
     return table, dict(sorted(errors.items()))
 

@@ -1,0 +1,30 @@
+"""Importing the package is cheap, and everything it promises is there."""
+
+import subprocess
+import sys
+
+import pytest
+
+import matminer_grid
+
+HEAVY = ("numba", "pymatgen", "matminer", "sklearn", "pandas", "pyarrow", "scipy", "matplotlib", "numpy")
+
+
+@pytest.mark.timeout(60)
+def test_nothing_heavy_is_imported():
+    program = f"import sys, matminer_grid; print(sorted(set({HEAVY}) & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert not result.stderr
+
+
+@pytest.mark.parametrize("name", matminer_grid.__all__)
+def test_public_names_resolve_and_are_documented(name):
+    value = getattr(matminer_grid, name)
+    assert name in dir(matminer_grid)
+    assert name == "__version__" or (value.__doc__ and value.__module__.startswith("matminer_grid"))
+
+
+def test_unknown_names():
+    with pytest.raises(AttributeError, match="module 'matminer_grid' has no attribute 'Grid'"):
+        _ = matminer_grid.Grid

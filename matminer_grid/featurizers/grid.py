@@ -8,12 +8,15 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from matminer_grid.crystal import Crystal, CrystalTable, as_crystal
-from matminer_grid.featurizers.base import CrystalFeaturizer
+from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer
 from matminer_grid.kernels import grid as kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
@@ -203,14 +206,39 @@ class GRIDFeaturizer(CrystalFeaturizer):
         TypeError, ValueError
             As :meth:`featurize`.
         """
-        crystal = as_crystal(structure)
+        return self.rdf_many(CrystalTable.from_crystals([as_crystal(structure)]))[0]
+
+    def rdf_many(self, structures: Sequence[Structure | Crystal] | CrystalTable) -> NDArray[np.float64]:
+        """Compute the radial distribution functions of many structures, in threads; see :meth:`rdf`.
+
+        Parameters
+        ----------
+        structures : sequence of pymatgen.core.Structure or Crystal, or CrystalTable
+
+        Returns
+        -------
+        ndarray of shape (n_structures, n_bins)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`featurize`, with the row in front.
+        """
+        table = structures if isinstance(structures, CrystalTable) else CrystalTable.from_structures(structures)
         edges = self.bin_edges
-        counts = np.empty((1, len(edges) - 1))
-        errors = _run(kernels.rdf_batch, CrystalTable.from_crystals([crystal]), float(self.bin_size), counts)
-        for error in errors.values():
-            raise error
+        counts = np.empty((len(table), len(edges) - 1))
+
+        def count(start: int) -> dict[int, Exception]:
+            rows = slice(start, start + CHUNK_SIZE)
+            errors = _run(kernels.rdf_batch, table[rows], float(self.bin_size), counts[rows])
+            return {start + row: error for row, error in errors.items()}
+
+        parallel = Parallel(n_jobs=self.n_jobs if len(table) > CHUNK_SIZE else 1, require="sharedmem")
+        for errors in parallel(delayed(count)(start) for start in range(0, len(table), CHUNK_SIZE)):
+            for row, error in errors.items():
+                raise type(error)(f"row {row}: {error}") from error
         shell_volumes = 4 / 3 * np.pi * np.diff(edges**3)
-        return counts[0] * crystal.volume / shell_volumes
+        return counts * np.abs(np.linalg.det(table.lattices))[:, None] / shell_volumes
 
     def _featurize_table(self, table: CrystalTable, out: NDArray[np.float64]) -> dict[int, Exception]:
         shaped = out.reshape(len(table), self.n_groups, self.n_bins)

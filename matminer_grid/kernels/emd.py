@@ -118,7 +118,7 @@ def _window(cumulative, below, scales, n_bins, starts, stops, out):
 def _manhattan_of_two(u, v, packed, from_u, from_v):
     """Fill the Manhattan distances of two rows to the references of a block, which are read once for both."""
     width = u.size
-    for i in range(packed.size // width):
+    for i in range(from_u.size):
         to_u, to_v = 0.0, 0.0
         for j in range(width):
             value = packed[i * width + j]
@@ -165,7 +165,8 @@ def emd_tile(indptr, indices, data, rows, n_bins, scales, starts, stops, offsets
             for k in range(2):
                 row = min(i + k, rows.size - 1)
                 outside[k] = _window(cumulative[row], below[row], scales, n_bins, starts[block], stops[block], windows[k])
-            _manhattan_of_two(windows[0, :width], windows[1, :width], values, inside[0], inside[1])
+            n = references.size
+            _manhattan_of_two(windows[0, :width], windows[1, :width], values, inside[0, :n], inside[1, :n])
             for k in range(min(2, rows.size - i)):
                 for j in range(references.size):
                     out[rows[i + k], references[j]] = outside[k] + inside[k, j]

@@ -274,7 +274,7 @@ def group_scales(n_groups: int, bin_size: float, group_weights: ArrayLike | None
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """Number of threads that n_jobs means: all cores for None; negative numbers count from all cores down, as in joblib.
+    """Read n_jobs: all cores for None; negative numbers count from all cores down, as in joblib.
 
     Raises
     ------
@@ -376,7 +376,7 @@ def _fill_matrix(
         )
         return len(tile) * (len(order) - first_block * kernels.BLOCK)
 
-    tiles = Parallel(n_jobs=n_threads(n_jobs), prefer="threads", return_as="generator_unordered", batch_size=1)(
+    tiles = Parallel(n_jobs=n_threads(n_jobs), require="sharedmem", return_as="generator_unordered", batch_size=1)(
         delayed(fill)(start) for start in range(0, len(rows), TILE)
     )
     total = len(left) * (len(left) + kernels.BLOCK) // 2 if square else result.size

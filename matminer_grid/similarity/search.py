@@ -35,10 +35,10 @@ CHUNK_SIZE = 16
 class EMDSearch(BaseEstimator):
     """Exact nearest neighbours by a weighted sum of GRID and composition earth mover's distance.
 
-    For each query all references are bounded from below: the GRID EMD by the differences of the groups' mean distances (exact where
-    one distribution lies above the other throughout), the composition EMD by relaxed transport. Only references whose bound does not
-    exceed the k-th best dissimilarity found so far are evaluated, first their GRID EMD and then their composition EMD. The result is
-    that of evaluating all of them; ties go to the lower index.
+    For each query all references are bounded from below: the GRID EMD by the differences of the groups' mean distances (exact
+    where one distribution lies above the other throughout), the composition EMD by relaxed transport. Only references whose bound
+    does not exceed the k-th best dissimilarity found so far are evaluated, first their GRID EMD and then their composition EMD.
+    The result is that of evaluating all of them; ties go to the lower index.
 
     Parameters
     ----------
@@ -162,21 +162,13 @@ class EMDSearch(BaseEstimator):
         TypeError, ValueError
             k is below 1 or above the number of references, or the queries are invalid.
         """
-        if not hasattr(self, "n_samples_fit_"):
-            raise NotFittedError("call fit with the references before kneighbors")
+        grids, fractions = self._queries(X, compositions)
         leave_out_self = X is None
         available = self.n_samples_fit_ - leave_out_self
         if not isinstance(k, Integral) or isinstance(k, bool):
             raise TypeError(f"k must be a whole number, not {k!r}")
         if not 1 <= k <= available:
             raise ValueError(f"k must be between 1 and the number of references, {available}, not {k}")
-        if leave_out_self:
-            grids, fractions = self._grids, self._fractions
-        else:
-            grids, compositions = self._read(X, compositions)
-            if grids.n_bins != self._grids.n_bins:
-                raise ValueError(f"the queries have {grids.n_bins} bins a group and the references {self._grids.n_bins}")
-            fractions = self._composition_vectors(compositions)
         distances, indices = np.empty((len(grids), k)), np.empty((len(grids), k), np.int64)
 
         def answer(start: int) -> tuple[int, int, int]:
@@ -190,7 +182,7 @@ class EMDSearch(BaseEstimator):
                 transported += found[3]
             return stop - start, evaluated, transported
 
-        chunks = Parallel(n_jobs=n_threads(self.n_jobs), prefer="threads", return_as="generator_unordered")(
+        chunks = Parallel(n_jobs=n_threads(self.n_jobs), require="sharedmem", return_as="generator_unordered")(
             delayed(answer)(start) for start in range(0, len(grids), CHUNK_SIZE)
         )
         all_evaluated = all_transported = 0
@@ -203,6 +195,43 @@ class EMDSearch(BaseEstimator):
         self.evaluated_share_ = all_evaluated / pairs
         self.transported_share_ = all_transported / pairs
         return distances, indices
+
+    def dissimilarity(self, X: Any, compositions: Any = None) -> NDArray[np.float64]:
+        """Evaluate the dissimilarity of each query to all references, leaving none out.
+
+        Parameters
+        ----------
+        X, compositions
+            The queries, as for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_queries, n_samples_fit_)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`kneighbors`.
+        """
+        grids, fractions = self._queries(X, compositions)
+        out = np.empty((len(grids), self.n_samples_fit_))
+        everything = np.arange(self.n_samples_fit_)
+
+        def evaluate(query: int) -> None:
+            out[query] = self._grid_part(grids, query, everything) + self._composition_part(fractions, query, everything)
+
+        Parallel(n_jobs=n_threads(self.n_jobs), require="sharedmem")(delayed(evaluate)(query) for query in range(len(grids)))
+        return out
+
+    def _queries(self, X: Any, compositions: Any) -> tuple[Histograms, NDArray[np.float64] | None]:
+        if not hasattr(self, "n_samples_fit_"):
+            raise NotFittedError("call fit with the references first")
+        if X is None:
+            return self._grids, self._fractions
+        grids, compositions = self._read(X, compositions)
+        if grids.n_bins != self._grids.n_bins:
+            raise ValueError(f"the queries have {grids.n_bins} bins a group and the references {self._grids.n_bins}")
+        return grids, self._composition_vectors(compositions)
 
     def _nearest(
         self, grids: Histograms, fractions: NDArray[np.float64] | None, query: int, k: int, left_out: int

@@ -1,0 +1,1 @@
+"""Runnable comparisons: python -m benchmarks.NAME; each writes its results to --output."""

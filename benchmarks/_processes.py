@@ -1,0 +1,69 @@
+"""Code that is measured in a fresh process: imports, first calls, and the peak memory of whole runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+IMPORT = """
+import time; start = time.perf_counter()
+from matminer.featurizers.base import BaseFeaturizer
+base = time.perf_counter()
+import matminer_grid
+own = time.perf_counter()
+from matminer_grid import GRIDFeaturizer
+result = {"BaseFeaturizer": base - start, "matminer_grid": own - base, "GRIDFeaturizer": time.perf_counter() - own}
+"""
+FIRST_CALL = """
+import time
+from pymatgen.core import Lattice, Structure
+from matminer_grid import GRIDFeaturizer
+structure = Structure(Lattice.cubic(3.9), ["Po"], [[0, 0, 0]])
+start = time.perf_counter()
+GRIDFeaturizer().featurize(structure)
+result = {"seconds": time.perf_counter() - start}
+"""
+LOAD = """
+import time, numpy as np
+from matminer_grid import EMDSearch, GRIDFeaturizer, grid_emd
+from matminer_grid.datasets import load_mp_elasticity_table
+crystals = load_mp_elasticity_table().crystals[:LIMIT]
+"""
+FEATURES = LOAD + "grids = GRIDFeaturizer().featurize_sparse(crystals)\n"
+FRAME = LOAD + "import pandas as pd\nframe = pd.DataFrame({'structure': crystals[:1000].to_structures()})\n"
+TIMED = "start = time.perf_counter()\n{}\nresult = {{'seconds': time.perf_counter() - start}}"
+WHOLE_RUNS = {
+    "nothing but loading": LOAD + TIMED.format(""),
+    "featurize_sparse, all": LOAD + TIMED.format("GRIDFeaturizer().featurize_sparse(crystals)"),
+    "featurize_many, all, dense": LOAD + TIMED.format("GRIDFeaturizer().featurize_many(crystals, pbar=False)"),
+    "featurize_dataframe, 1,000": FRAME + TIMED.format("GRIDFeaturizer().featurize_dataframe(frame, 'structure', pbar=False)"),
+    "kneighbors of all in all": FEATURES
+    + TIMED.format("EMDSearch(composition_metric='modified_pettifor').fit(grids, crystals).kneighbors(k=5)"),
+    "full matrix in float32": FEATURES + TIMED.format("grid_emd(grids, n_groups=100, bin_size=0.1, dtype=np.float32, pbar=False)"),
+}
+
+
+def fresh_process(code: str, **environment: str) -> dict[str, float]:
+    """Run code that leaves a dict `result` in a process of its own; give it with the peak memory in MB."""
+    code += "\nimport json, resource"
+    code += "\nprint(json.dumps(result | {'peak_MB': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)  # noqa: S603  our own code
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def fresh_processes(limit: int | None) -> dict[str, Any]:
+    """Measure import time, first calls with a cold and a warm cache, and whole runs with their peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        results: dict[str, Any] = {
+            "import": fresh_process(IMPORT),
+            "first featurize, cold cache": fresh_process(FIRST_CALL, NUMBA_CACHE_DIR=folder),
+            "first featurize, warm cache": fresh_process(FIRST_CALL, NUMBA_CACHE_DIR=folder),
+        }
+    for name, code in WHOLE_RUNS.items():
+        results[name] = fresh_process(code.replace("LIMIT", str(limit)))
+    return results

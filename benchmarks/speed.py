@@ -1,0 +1,307 @@
+"""How fast, beside what people use today: ``python -m benchmarks.speed``.
+
+Everything is measured in one run on one machine, on the embedded crystals: medians and quartiles of repeated runs, ratios, scaling
+exponents and peak memory. Peers come from the extra [bench]; one that isn't installed is left out with a note. Run it on an idle
+machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matminer.featurizers.structure.rdf import RadialDistributionFunction
+from pymatgen.core import Lattice, Structure
+from rich.console import Console
+from rich.table import Table
+from scipy.spatial.distance import cdist
+
+from benchmarks._processes import fresh_processes
+from benchmarks._run import output_folder, provenance, write_json
+from benchmarks.bulk_modulus import load_task
+from matminer_grid import EMDSearch, GRIDFeaturizer, grid_emd
+from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.similarity.search import TIE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+REPEATS = 7
+TARGETS = {
+    "GRID from Structures / gridrdf, smearing": 100.0,
+    "GRID from Structures / matminer RDF": 100.0,
+    "GRID from Structures / PDD(k=100)": 15.0,
+    "grid_emd, 2 threads / gridrdf, 2 threads": 80.0,
+    "grid_emd, 1 thread / scipy cityblock": 10.0,
+    "search / brute force": 5.0,
+}
+"""Ratios that the project promises, at least."""
+
+
+def measure(function: Callable[[], Any], per: int, repeats: int = REPEATS) -> dict[str, float]:
+    """Time a call repeatedly, after one call that doesn't count; microseconds per item: median and quartiles."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append((time.perf_counter() - start) / per * 1e6)
+    low, median, high = np.percentile(times, (25, 50, 75))
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+def installed(name: str, console: Console) -> bool:
+    """Tell whether a peer is there, and say so if it isn't."""
+    if find_spec(name) is None:
+        console.print(f"{name} is not installed and is left out; pip install 'matminer-grid[bench]' brings it")
+        return False
+    return True
+
+
+def per_structure(structures: Sequence[Structure], console: Console) -> dict[str, dict[str, float]]:
+    """Time to featurize, in microseconds a structure."""
+    n = len(structures)
+    table = load_mp_elasticity_table().crystals
+    rows = np.random.default_rng(0).choice(len(table), n, replace=False)
+    crystals = table[rows]
+    results: dict[str, dict[str, float]] = {}
+    for smearing, label in ((0.0, ""), (0.1, ", smearing")):
+        for threads in (1, 2):
+            featurizer = GRIDFeaturizer(smearing=smearing)
+            featurizer.set_n_jobs(threads)
+            name = f"GRID{label}, {threads} thread{'s' * (threads > 1)}"
+            results[f"{name}, Structures"] = measure(lambda f=featurizer: f.featurize_many(structures, pbar=False), n)
+            results[f"{name}, CrystalTable"] = measure(lambda f=featurizer: f.featurize_many(crystals, pbar=False), n)
+    distances = np.random.default_rng(0).uniform(2, 8, (int(crystals.n_sites.sum()), 100))
+    results["numpy.sort of 100 distances a site, alone"] = measure(lambda: np.sort(distances, axis=1), n)
+    rdf = RadialDistributionFunction(cutoff=10.0, bin_size=0.1)
+    results["matminer RDF, serial"] = measure(lambda: [rdf.featurize(s) for s in structures], n, 3)
+    results["pymatgen get_neighbor_list"] = measure(lambda: [s.get_neighbor_list(10.0) for s in structures], n, 3)
+    if installed("gridrdf", console):
+        from gridrdf.extendRDF import calculate_rdf, find_all_neighbours  # noqa: PLC0415  an extra
+
+        def gridrdf(smearing: float) -> None:
+            for structure in structures:
+                neighbours = find_all_neighbours([structure], num_neighbours=100, return_limits=False)
+                calculate_rdf(structure, neighbours[0], max_dist=10, bin_width=0.1, smearing=smearing)
+
+        results["gridrdf, smearing"] = measure(lambda: gridrdf(0.1), n, 3)
+        results["gridrdf, no smearing"] = measure(lambda: gridrdf(0.0), n, 3)
+    if installed("amd", console):
+        import amd  # noqa: PLC0415  an extra
+
+        sets = [amd.periodicset_from_pymatgen_structure(s) for s in structures]
+        results["average-minimum-distance PDD(k=100)"] = measure(lambda: [amd.PDD(s, 100) for s in sets], n, 3)
+    return results
+
+
+def per_pair(structures: Sequence[Structure], console: Console) -> dict[str, dict[str, float]]:
+    """Time of a square matrix, in microseconds a pair of different structures."""
+    featurizer = GRIDFeaturizer()
+    X = featurizer.featurize_many(structures, pbar=False)
+    complete = X.reshape(len(X), 100, 100).sum(axis=2).min(axis=1) > 1 - 1e-9  # gridrdf takes nothing else
+    X = X[complete]
+    n = len(X)
+    pairs = n * (n - 1) // 2
+    sparse = featurizer.featurize_sparse([s for s, keep in zip(structures, complete, strict=True) if keep])
+    results = {}
+    for threads in (1, 2):
+        results[f"grid_emd, {threads} thread{'s' * (threads > 1)}"] = measure(
+            lambda t=threads: grid_emd(sparse, n_groups=100, bin_size=0.1, n_jobs=t, pbar=False), pairs
+        )
+    results["grid_emd from dense features, 2 threads"] = measure(
+        lambda: grid_emd(X, n_groups=100, bin_size=0.1, n_jobs=2, pbar=False), pairs
+    )
+    cumulative = np.cumsum(X.reshape(n, 100, 100), axis=2).reshape(n, -1) * (0.1 / 100)
+    results["scipy cdist cityblock, 1 thread"] = measure(lambda: cdist(cumulative, cumulative, "cityblock"), n * n, 3)
+    ours = grid_emd(sparse, n_groups=100, bin_size=0.1, pbar=False)
+    results["largest difference to scipy in Å"] = {"median": float(np.abs(cdist(cumulative, cumulative, "cityblock") - ours).max())}
+    if installed("gridrdf", console):
+        from gridrdf.earth_mover_distance import super_fast_EMD_matrix  # noqa: PLC0415  an extra
+
+        grids = X.reshape(n, 100, 100)
+        results["gridrdf super_fast_EMD_matrix, 2 threads"] = measure(lambda: super_fast_EMD_matrix(grids, 0.1), pairs, 3)
+    if installed("amd", console):
+        import amd  # noqa: PLC0415  an extra
+
+        few = [amd.PDD(amd.periodicset_from_pymatgen_structure(s), 100) for s in structures[:100]]
+        results["average-minimum-distance PDD_pdist"] = measure(lambda: amd.PDD_pdist(few), 100 * 99 // 2, 3)
+    return results
+
+
+def search(limit: int | None, console: Console) -> dict[str, Any]:
+    """Exact nearest neighbours of the test part in the training part, against evaluating every pair with the same kernels."""
+    task = load_task(limit, 1)
+    grids = GRIDFeaturizer.from_preset("zhang2023").featurize_sparse(task.crystals)
+    train, test = task.train, task.test
+    emd_search = EMDSearch(n_jobs=2).fit(grids[train], task.crystals[train])
+    start = time.perf_counter()
+    emd_search.fit(grids[train], task.crystals[train])
+    distances, indices = emd_search.kneighbors(grids[test], task.crystals[test], k=1)
+    seconds = time.perf_counter() - start
+    some = np.random.default_rng(0).choice(len(test), min(100, len(test)), replace=False)
+    start = time.perf_counter()
+    everything = emd_search.dissimilarity(grids[test[some]], task.crystals[test[some]])
+    brute_seconds = (time.perf_counter() - start) * len(test) / len(some)
+    best = np.rint(everything / TIE).argmin(axis=1)
+    same = bool(
+        (best == indices[some, 0]).all() and np.abs(everything[np.arange(len(some)), best] - distances[some, 0]).max() < TIE
+    )
+    console.print(
+        f"1-NN of {len(test)} in {len(train)}: {seconds:.2f} s; all pairs evaluated: {brute_seconds:.1f} s (from {len(some)} "
+        f"queries); {emd_search.evaluated_share_:.2%} of the GRID pairs evaluated; same neighbours: {same}"
+    )
+    return {
+        "queries": len(test),
+        "references": len(train),
+        "search_seconds": seconds,
+        "brute_force_seconds": brute_seconds,
+        "evaluated_share": emd_search.evaluated_share_,
+        "transported_share": emd_search.transported_share_,
+        "same_as_brute_force": same,
+    }
+
+
+def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
+    """Slope of cost against size on logarithmic axes."""
+    return float(np.polyfit(np.log(list(sizes)), np.log(list(costs)), 1)[0])
+
+
+def scaling(limit: int | None) -> dict[str, dict[str, Any]]:
+    """Cost of a structure, or a site, against one size at a time; the exponent of the whole cost."""
+    table = load_mp_elasticity_table().crystals
+    table = table if limit is None else table[:limit]
+    serial = GRIDFeaturizer()
+    serial.set_n_jobs(1)
+
+    def cost(featurizer: GRIDFeaturizer, crystals: Any, repeats: int = 3) -> float:
+        featurizer.set_n_jobs(1)
+        return measure(lambda: featurizer.featurize_sparse(crystals), len(crystals), repeats)["median"]
+
+    results: dict[str, dict[str, Any]] = {}
+    sizes = [n for n in (100, 300, 1000, 3000, 10000) if n <= len(table)]
+    results["structures"] = {"sizes": sizes, "cost": [cost(serial, table[:n]) for n in sizes], "unit": "µs a structure"}
+    sides = (1, 2, 3, 4, 6, 8, 10, 12)
+    cells = [disordered_cell(side) for side in sides]
+    atoms = [len(cell) for cell in cells]
+    results["atoms in the cell"] = {
+        "sizes": atoms,
+        "cost": [cost(serial, [cell]) / len(cell) for cell in cells],
+        "unit": "µs a site",
+    }
+    some = table[:300]
+    cutoffs = (5.0, 7.0, 10.0, 14.0, 20.0)
+    unlimited = [GRIDFeaturizer(cutoff=cutoff, n_groups=100) for cutoff in cutoffs]
+    results["cutoff / Å, 100 groups"] = {"sizes": cutoffs, "cost": [cost(f, some) for f in unlimited], "unit": "µs a structure"}
+    groups = (10, 30, 100, 300, 1000)
+    results["groups, 20 Å"] = {
+        "sizes": groups,
+        "cost": [cost(GRIDFeaturizer(cutoff=20.0, n_groups=n), some) for n in groups],
+        "unit": "µs a structure",
+    }
+    for entry in results.values():
+        entry["exponent"] = exponent(entry["sizes"], entry["cost"])
+    return results
+
+
+def disordered_cell(side: int) -> Structure:
+    """Make a cell of side^3 atoms at the density of copper, on a grid shaken by up to 0.3 Å."""
+    rng = np.random.default_rng(side)
+    spacing = 2.28
+    grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * spacing
+    coords = grid + rng.uniform(-0.3, 0.3, grid.shape)
+    return Structure(Lattice.cubic(side * spacing), ["Cu"] * len(coords), coords, coords_are_cartesian=True)
+
+
+def ratios(structure: dict[str, Any], pair: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
+    """Compare what the project promises to compare: how many times as fast ours is."""
+    grid, smeared = structure["GRID, 1 thread, Structures"], structure["GRID, smearing, 1 thread, Structures"]
+    numerators = {
+        "GRID from Structures / gridrdf, smearing": (structure.get("gridrdf, smearing"), grid),
+        "GRID with smearing from Structures / gridrdf, smearing": (structure.get("gridrdf, smearing"), smeared),
+        "GRID from Structures / matminer RDF": (structure["matminer RDF, serial"], grid),
+        "GRID from Structures / PDD(k=100)": (structure.get("average-minimum-distance PDD(k=100)"), grid),
+        "GRID from CrystalTable / sorting alone": (
+            structure["numpy.sort of 100 distances a site, alone"],
+            structure["GRID, 1 thread, CrystalTable"],
+        ),
+        "grid_emd, 2 threads / gridrdf, 2 threads": (
+            pair.get("gridrdf super_fast_EMD_matrix, 2 threads"),
+            pair["grid_emd, 2 threads"],
+        ),
+        "grid_emd, 1 thread / scipy cityblock": (pair["scipy cdist cityblock, 1 thread"], pair["grid_emd, 1 thread"]),
+        "grid_emd, 1 thread / PDD_pdist": (pair.get("average-minimum-distance PDD_pdist"), pair["grid_emd, 1 thread"]),
+    }
+    out = {name: peer["median"] / ours["median"] for name, (peer, ours) in numerators.items() if peer is not None}
+    out["search / brute force"] = found["brute_force_seconds"] / found["search_seconds"]
+    return out
+
+
+def plot_scaling(results: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draw cost against size on logarithmic axes, one panel each."""
+    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 3.6), layout="constrained")
+    for ax, (name, entry) in zip(axes, results.items(), strict=True):
+        ax.loglog(entry["sizes"], entry["cost"], "o-", color="black")
+        ax.set(xlabel=name, ylabel=f"cost / {entry['unit']}", title=f"exponent {entry['exponent']:.2f}")
+        ax.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def show(title: str, rows: dict[str, tuple[str, ...]], headers: tuple[str, ...], console: Console) -> None:
+    """Print a table."""
+    table = Table(title=title)
+    for i, header in enumerate(headers):
+        table.add_column(header, justify="right" if i else "left")
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=int, help="use this many entries in the runs over all of them, for a quick look")
+    parser.add_argument("--structures", type=int, default=300, help="random structures that are timed one by one")
+    parser.add_argument("--output", type=Path, default=Path("output/speed"), help="folder for speed.json and scaling.png")
+    options = parser.parse_args(arguments)
+    folder = output_folder(options.output)
+    warnings.simplefilter("ignore")
+    mpl.use("Agg")
+    console = Console()
+    table = load_mp_elasticity_table().crystals
+    rows = np.random.default_rng(0).choice(len(table), options.structures, replace=False)
+    structures = table[rows].to_structures()
+
+    structure = per_structure(structures, console)
+    pair = per_pair(structures, console)
+    for title, results in (("µs a structure", structure), ("µs a pair (the last line but the peers': Å)", pair)):
+        cells = {
+            name: tuple(f"{v[key]:.3g}" if key in v else "" for key in ("median", "low", "high")) for name, v in results.items()
+        }
+        show(title, cells, ("", "median", "lower quartile", "upper quartile"), console)
+    found = search(options.limit, console)
+    processes = fresh_processes(options.limit)
+    cells = {name: (", ".join(f"{k} {x:.3g}" for k, x in v.items()),) for name, v in processes.items()}
+    show("in fresh processes: seconds, and peak memory in MB", cells, ("", ""), console)
+    scales = scaling(options.limit)
+    plot_scaling(scales, folder / "scaling.png")
+    cells = {name: (f"{v['exponent']:.2f}", f"{v['cost'][0]:.3g} - {v['cost'][-1]:.3g} {v['unit']}") for name, v in scales.items()}
+    show("cost against size", cells, ("size", "exponent", "cost, smallest - largest"), console)
+    compared = ratios(structure, pair, found)
+    cells = {name: (f"{ratio:.1f}", f">= {TARGETS[name]:g}" if name in TARGETS else "") for name, ratio in compared.items()}
+    show("times as fast", cells, ("", "ratio", "promised"), console)
+    content = {"structure": structure, "pair": pair, "search": found, "processes": processes, "scaling": scales, "ratios": compared}
+    write_json(folder / "speed.json", provenance() | content)
+    console.print(f"written: {folder / 'speed.json'}, {folder / 'scaling.png'}")
+
+
+if __name__ == "__main__":
+    main()

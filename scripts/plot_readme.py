@@ -1,0 +1,66 @@
+"""Draw the README's picture: the GRID of SrTiO3, like figure 1b of the report (10.5258/SOTON/P0038)."""
+
+from itertools import product
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from pymatgen.core import Lattice, Structure
+
+from matminer_grid import GRIDFeaturizer
+from matminer_grid.plotting import plot_grid
+
+OUTPUT = Path(__file__).parents[1] / "docs" / "images" / "grid_srtio3.png"
+EDGE = 3.905
+ATOMS = {"Sr": ("#f0c75e", 620), "Ti": ("#4f6d8f", 330), "O": ("#b5452c", 170)}
+
+
+def draw_cell(ax: Axes) -> None:
+    """Draw the cubic cell in oblique projection, with strontium at the corners, titanium at the centre and oxygen between."""
+    depth = np.array([0.36, 0.28])
+
+    def project(point: np.ndarray) -> np.ndarray:
+        return point[..., :2] + point[..., 2:] * depth
+
+    corners = np.array(list(product((0, 1), repeat=3)), dtype=float)
+    for a, b in product(corners, repeat=2):
+        if np.abs(a - b).sum() == 1:
+            ax.plot(*project(np.array([a, b])).T, color="0.55", linewidth=0.9, zorder=1)
+    faces = np.array([[0.5, 0.5, 0], [0.5, 0.5, 1], [0.5, 0, 0.5], [0.5, 1, 0.5], [0, 0.5, 0.5], [1, 0.5, 0.5]])
+    center = np.full((1, 3), 0.5)
+    for face in faces:
+        ax.plot(*project(np.array([face, center[0]])).T, color="0.25", linewidth=1.6, zorder=2)
+    for element, points in (("Sr", corners), ("Ti", center), ("O", faces)):
+        color, size = ATOMS[element]
+        for point in points:
+            ax.scatter(*project(point), s=size, color=color, edgecolor="0.15", linewidth=0.8, zorder=6 - 3 * point[2])
+    for element, x in (("Sr", 0.12), ("Ti", 0.64), ("O", 1.12)):
+        color, size = ATOMS[element]
+        ax.scatter(x, -0.42, s=0.6 * size, color=color, edgecolor="0.15", linewidth=0.8)
+        ax.text(x + 0.07 + 0.003 * size**0.5, -0.42, element, va="center", fontsize=10)
+    ax.set(xlim=(-0.2, 1.56), aspect="equal", adjustable="datalim")
+    ax.set_title(f"SrTiO$_3$, $a$ = {EDGE} Å", pad=36)
+    ax.axis("off")
+
+
+def main() -> None:
+    """Write the picture."""
+    coords = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    perovskite = Structure(Lattice.cubic(EDGE), ["Sr", "Ti", "O", "O", "O"], coords)
+    featurizer = GRIDFeaturizer()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.2), width_ratios=(1, 1.9), layout="constrained")
+    draw_cell(left)
+    plot_grid(featurizer.grid(perovskite), featurizer.bin_edges, n_groups=8, ax=right)
+    right.set_title("The first eight groups of its GRID", pad=36)
+    for distance, pairs in ((EDGE / 2, "Ti–O"), (EDGE / 2**0.5, "Sr–O, O–O"), (EDGE * 0.75**0.5, "Sr–Ti")):
+        label = f"{pairs}\n{distance:.2f} Å"
+        right.text(distance, 1.0, label, transform=right.get_xaxis_transform(), ha="center", va="bottom", fontsize=8.5, color="0.3")
+    right.set(xlim=(1.5, 3.75), xticks=np.arange(1.5, 3.8, 0.5))
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(OUTPUT, dpi=160, metadata={"Software": None})
+    print(f"{OUTPUT}: {OUTPUT.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

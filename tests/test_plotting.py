@@ -1,0 +1,139 @@
+"""Figures: what stands in them, rather than their pixels."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.patches import StepPatch
+
+from matminer_grid import GRIDFeaturizer
+from matminer_grid.plotting import ROW_FILL, plot_grid, plot_parity
+from tests.conftest import perovskite
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    with mpl.rc_context({"backend": "agg"}):
+        yield
+    plt.close("all")
+
+
+def bars(ax) -> list[StepPatch]:
+    return [patch for patch in ax.patches if isinstance(patch, StepPatch) and patch.get_fill()]
+
+
+class TestGrid:
+    def test_groups_stand_one_above_the_other(self):
+        featurizer = GRIDFeaturizer()
+        grid = featurizer.grid(perovskite())
+        ax = plot_grid(grid, featurizer.bin_edges)
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["8", "7", "6", "5", "4", "3", "2", "1"]
+        assert len(bars(ax)) == 8
+        for row, patch in enumerate(bars(ax)):
+            values, edges, baseline = patch.get_data()
+            assert baseline == 7 - row
+            np.testing.assert_allclose(values - baseline, ROW_FILL * grid[row] / grid[:8].max(), rtol=0, atol=1e-12)
+            np.testing.assert_array_equal(edges, featurizer.bin_edges)
+
+    def test_axes_are_named_and_cover_what_is_drawn(self):
+        featurizer = GRIDFeaturizer()
+        ax = plot_grid(featurizer.grid(perovskite()), featurizer.bin_edges)
+        assert ax.get_xlabel() == "Distance (Å)"
+        assert "nearest neighbour" in ax.get_ylabel()
+        low, high = ax.get_xlim()
+        assert 1 < low < 1.9
+        assert 3.4 < high < 4.5
+        assert "80 %\nof sites" in [text.get_text() for text in ax.texts]
+
+    def test_colours_grow_lighter_so_that_they_read_in_grey(self):
+        ax = plot_grid(np.eye(8), np.arange(9.0))
+        lightness = [np.dot([0.299, 0.587, 0.114], patch.get_facecolor()[:3]) for patch in bars(ax)]
+        assert (np.diff(lightness) > 0.02).all()
+
+    def test_given_axes_are_used(self):
+        _, ax = plt.subplots()
+        assert plot_grid(np.eye(3), np.arange(4.0), n_groups=2, ax=ax) is ax
+        assert len(plt.get_fignums()) == 1
+        assert len(bars(ax)) == 2
+
+    def test_empty_groups(self):
+        ax = plot_grid(np.zeros((2, 3)), np.arange(4.0), n_groups=2)
+        assert all((patch.get_data().values == patch.get_data().baseline).all() for patch in bars(ax))
+
+    @pytest.mark.parametrize(
+        ("grid", "edges", "n_groups", "message"),
+        [
+            (np.zeros(5), np.arange(6.0), 1, r"grid must have the shape \(n_groups, n_bins\)"),
+            (np.zeros((2, 5)), np.arange(5.0), 1, r"bin_edges \(n_bins \+ 1,\), not \(2, 5\), \(5,\)"),
+            (np.zeros((2, 5)), np.arange(6.0), 8, r"n_groups must lie between 1 and the 2 groups of the GRID, not 8"),
+            (np.zeros((2, 5)), np.arange(6.0), 0, r"between 1 and the 2 groups of the GRID, not 0"),
+            (np.full((2, 5), np.nan), np.arange(6.0), 2, r"values that are NaN or infinite"),
+        ],
+    )
+    def test_bad_input(self, grid, edges, n_groups, message):
+        with pytest.raises(ValueError, match=message):
+            plot_grid(grid, edges, n_groups=n_groups)
+
+
+class TestParity:
+    @pytest.fixture
+    def pairs(self):
+        rng = np.random.default_rng(1)
+        true = np.exp(rng.normal(4.5, 0.7, 500))
+        return true, true * np.exp(rng.normal(0, 0.2, 500))
+
+    @pytest.mark.parametrize("log", [False, True])
+    def test_every_point_is_counted(self, pairs, log):
+        ax = plot_parity(*pairs, log=log)
+        (hexagons,) = (c for c in ax.collections if isinstance(c, PolyCollection))
+        assert hexagons.get_array().sum() == 500
+        assert hexagons.get_array().min() >= 1
+        assert (ax.get_xscale(), ax.get_yscale()) == (("log", "log") if log else ("linear", "linear"))
+
+    @pytest.mark.parametrize("log", [False, True])
+    def test_the_diagonal_crosses_a_square(self, pairs, log):
+        ax = plot_parity(*pairs, log=log)
+        (line,) = ax.get_lines()
+        np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
+        assert tuple(line.get_xdata()) == ax.get_xlim() == ax.get_ylim()
+        assert ax.get_aspect() == 1
+        assert ax.get_xlim()[0] <= np.min(pairs)
+        assert ax.get_xlim()[1] >= np.max(pairs)
+
+    def test_errors_and_units_are_written(self):
+        ax = plot_parity([10, 20, 30], [10, 21, 38], unit="meV", quantity="gap")
+        assert ax.texts[0].get_text() == "MAE 3.0 meV\nmedian 1.0 meV\n$n$ = 3"
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("True gap (meV)", "Predicted gap (meV)")
+        assert ax.figure.axes[1].get_ylabel() == "Number of crystals"
+
+    def test_given_axes_are_used(self, pairs):
+        _, ax = plt.subplots()
+        assert plot_parity(*pairs, ax=ax) is ax
+        assert len(plt.get_fignums()) == 1
+
+    @pytest.mark.parametrize("log", [False, True])
+    @pytest.mark.parametrize("value", [5.0, 1e-3])
+    def test_a_single_point(self, value, log):
+        low, high = plot_parity([value], [value], log=log).get_xlim()
+        assert low < value < high
+
+    def test_negative_values(self):
+        low, high = plot_parity([-3.0, 2.0], [-2.0, 4.0]).get_xlim()
+        assert low < -3
+        assert high > 4
+
+    @pytest.mark.parametrize(
+        ("true", "predicted", "log", "message"),
+        [
+            ([1, 2], [1], False, r"as long as each other and not empty, not \(2,\) and \(1,\)"),
+            ([], [], False, r"not empty"),
+            ([[1.0]], [[1.0]], False, r"not \(1, 1\) and \(1, 1\)"),
+            ([1, np.nan], [1, 2], False, r"y_true has values that are NaN or infinite"),
+            ([1, 2], [1, np.inf], False, r"y_pred has values that are NaN or infinite"),
+            ([1, 2], [0, 1], True, r"y_pred has values that are not above zero"),
+        ],
+    )
+    def test_bad_input(self, true, predicted, log, message):
+        with pytest.raises(ValueError, match=message):
+            plot_parity(true, predicted, log=log)

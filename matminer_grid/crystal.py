@@ -317,8 +317,8 @@ class CrystalTable(Sequence[Crystal]):
         )
 
     @classmethod
-    def from_structures(cls, structures: Iterable[Structure]) -> CrystalTable:
-        """Stack the arrays of pymatgen structures; errors name the row.
+    def from_structures(cls, structures: Iterable[Structure | Crystal]) -> CrystalTable:
+        """Stack the arrays of pymatgen structures, or crystals; errors name the row.
 
         Raises
         ------

@@ -28,6 +28,9 @@ T = TypeVar("T")
 CHUNK_SIZE = 64
 """Structures handed to a kernel at once."""
 
+COPPER = Crystal(1.8 * (1 - np.eye(3)), np.zeros((1, 3)), np.array([29]), np.ones(1), np.zeros(1, np.int64))
+"""A crystal to compile the kernels with."""
+
 
 class CrystalFeaturizer(BaseFeaturizer):
     """Base of the featurizers of this package: crystals in, one row of floats each out.
@@ -188,6 +191,23 @@ class CrystalFeaturizer(BaseFeaturizer):
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:  # noqa: ARG002  scikit-learn's signature
         """Labels of the features as scikit-learn asks for them."""
         return np.array(self.feature_labels(), dtype=object)
+
+    def set_n_jobs(self, n_jobs: int) -> None:
+        """Set the number of threads of `featurize_many`, and of processes where matminer's own pool calls the featurizer.
+
+        For more than one the kernels are compiled now, so that no process of a pool has to.
+        """
+        super().set_n_jobs(n_jobs)
+        if n_jobs != 1:
+            self._compile()
+
+    def _generate_column_labels(self, multiindex: bool, return_errors: bool) -> Any:
+        self._compile()  # matminer asks for the labels before it starts a pool of processes
+        return super()._generate_column_labels(multiindex, return_errors)
+
+    def _compile(self) -> None:
+        self._check_parameters()
+        self._fill([COPPER], np.empty((1, self.n_features)))
 
     def __sklearn_clone__(self) -> CrystalFeaturizer:
         twin = type(self)(**self.get_params(deep=False))

@@ -126,11 +126,9 @@ class EMDSearch(BaseEstimator):
         self._grids = grids
         self._means = grids.means * self._scales
         self._fractions = self._composition_vectors(compositions)
-        self._index = (
-            SubstitutionIndex(self._fractions)
-            if self.composition_weight > 0 and self.composition_metric == "substitution"
-            else None
-        )
+        self._index = None
+        if self._fractions is not None and self.composition_metric == "substitution":
+            self._index = SubstitutionIndex(self._fractions)
         self.n_samples_fit_ = len(grids)
         return self
 
@@ -319,7 +317,7 @@ class EMDSearch(BaseEstimator):
     def _check_parameters(self) -> None:
         for name in ("grid_weight", "composition_weight"):
             weight = getattr(self, name)
-            if not isinstance(weight, Real) or not (math.isfinite(weight) and weight >= 0):
+            if not isinstance(weight, Real) or not (math.isfinite(weight) and float(weight) >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {weight!r}")
         if self.grid_weight == 0 and self.composition_weight == 0:
             raise ValueError("grid_weight and composition_weight are both 0; at least one must be above")

@@ -16,6 +16,7 @@ from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
 
 from matminer_grid.crystal import Crystal, CrystalTable, as_crystals, read_structures
+from matminer_grid.kernels.grid import compress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 CHUNK_SIZE = 64
 """Structures handed to a kernel at once."""
+
+CACHED_ROWS = 8
+"""Rows of dense features that stay in cache while they are made sparse."""
 
 COPPER = Crystal(1.8 * (1 - np.eye(3)), np.zeros((1, 3)), np.array([29]), np.ones(1), np.zeros(1, np.int64))
 """A crystal to compile the kernels with."""
@@ -123,10 +127,17 @@ class CrystalFeaturizer(BaseFeaturizer):
 
         def compute(start: int) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
             chunk = structures[start : start + CHUNK_SIZE]
-            features = np.empty((len(chunk), self.n_features))
-            errors = self._fill(chunk, features)
-            features[list(errors), 1:] = 0
-            return scipy.sparse.csr_array(features), errors
+            table, rows, errors = _read(chunk)
+            buffer = np.empty((min(CACHED_ROWS, len(table)), self.n_features))
+            parts = []
+            for first in range(0, len(table), CACHED_ROWS):
+                dense = buffer[: len(table) - first]
+                for row, error in self._featurize_table(table[first : first + CACHED_ROWS], dense).items():
+                    errors[int(rows[first + row])] = error
+                    dense[row] = 0
+                offsets, columns, values = compress(dense)
+                parts.append(scipy.sparse.csr_array((values, columns, offsets), shape=dense.shape))
+            return _spread_rows(parts, rows, errors, (len(chunk), self.n_features)), dict(sorted(errors.items()))
 
         blocks = [block for _, block in self._in_chunks(compute, len(structures), ignore_errors, pbar)]
         return scipy.sparse.vstack(blocks, format="csr") if blocks else scipy.sparse.csr_array((0, self.n_features))
@@ -265,20 +276,37 @@ class CrystalFeaturizer(BaseFeaturizer):
 
     def _fill(self, structures: Sequence[Any], out: NDArray[np.float64]) -> dict[int, Exception]:
         """Fill one row of `out` for each structure, with NaN where it fails; give the errors by row."""
-        if isinstance(structures, CrystalTable):
-            errors: dict[int, Exception] = dict(structures.errors())
-            table = structures[[row for row in range(len(structures)) if row not in errors]] if errors else structures
-        else:
-            table, errors = read_structures(structures)
-        if not errors:
-            errors = self._featurize_table(table, out)
-        else:
-            rows = np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64)
-            features = np.empty((len(table), self.n_features))
-            errors |= {int(rows[i]): error for i, error in self._featurize_table(table, features).items()}
+        table, rows, errors = _read(structures)
+        features = out if not errors else np.empty((len(table), self.n_features))
+        failed = self._featurize_table(table, features)
+        if features is not out:
             out[rows] = features
+        errors |= {int(rows[row]): error for row, error in failed.items()}
         out[list(errors)] = np.nan
         return dict(sorted(errors.items()))
+
+
+def _read(structures: Sequence[Any]) -> tuple[CrystalTable, NDArray[np.int64], dict[int, Exception]]:
+    """Give the valid structures as a table, their rows, and the errors of the others by row."""
+    if isinstance(structures, CrystalTable):
+        errors: dict[int, Exception] = dict(structures.errors())
+        rows = np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64)
+        return (structures[rows] if errors else structures), rows, errors
+    table, errors = read_structures(structures)
+    return table, np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64), errors
+
+
+def _spread_rows(
+    parts: list[scipy.sparse.csr_array], rows: NDArray[np.int64], errors: dict[int, Exception], shape: tuple[int, int]
+) -> scipy.sparse.csr_array:
+    """Stack sparse rows; where some failed, put the others in their places and NaN into the first column of those."""
+    stacked = scipy.sparse.vstack(parts, format="csr") if parts else scipy.sparse.csr_array((0, shape[1]))
+    if not errors:
+        return stacked
+    failed = np.array(list(errors), dtype=np.int64)
+    marks = scipy.sparse.csr_array((np.full(len(failed), np.nan), (failed, np.zeros(len(failed), np.int64))), shape=shape)
+    places = scipy.sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(shape[0], len(rows)))
+    return scipy.sparse.csr_array(places @ stacked + marks)
 
 
 def _entries(entries: Any) -> Sequence[Any]:

@@ -225,6 +225,8 @@ class GRIDFeaturizer(CrystalFeaturizer):
             As :meth:`featurize`, with the row in front.
         """
         table = structures if isinstance(structures, CrystalTable) else CrystalTable.from_structures(structures)
+        for row, error in table.errors().items():
+            raise type(error)(f"row {row}: {error}") from error
         edges = self.bin_edges
         counts = np.empty((len(table), len(edges) - 1))
 

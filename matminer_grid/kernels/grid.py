@@ -547,3 +547,25 @@ def ranked_distances(lattice, frac_coords, occupancies, n_groups, cutoff):
                 group += 1
             cumulative = upper
     return groups[:size], ranked[:size], parts[:size], OK
+
+
+@jit
+def compress(dense):
+    """Give the non-zero entries of an array (n, width) row by row, NaN among them: offsets of the rows, columns and values."""
+    n, width = dense.shape
+    offsets = np.zeros(n + 1, np.int64)
+    for row in range(n):
+        count = 0
+        for column in range(width):
+            count += dense[row, column] != 0
+        offsets[row + 1] = offsets[row] + count
+    columns = np.empty(offsets[n], np.int32)
+    values = np.empty(offsets[n], dense.dtype)
+    for row in range(n):
+        position = offsets[row]
+        for column in range(width):
+            if dense[row, column] != 0:
+                columns[position] = column
+                values[position] = dense[row, column]
+                position += 1
+    return offsets, columns, values

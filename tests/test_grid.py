@@ -353,9 +353,30 @@ def test_invalid_structures(name):
     np.testing.assert_array_equal(features[2], featurizer.featurize(perovskite()))
 
 
-def test_coincident_sites_have_no_rdf():
-    with pytest.raises(ValueError, match="two sites lie on the same point"):
-        GRIDFeaturizer().rdf(Structure(Lattice.cubic(4.0), ["Fe", "Ni"], [[0, 0, 0], [0, 0, 0]]))
+@pytest.mark.parametrize("name", invalid_structures())
+def test_invalid_structures_have_no_rdf(name):
+    invalid, error, message = invalid_structures()[name]
+    with pytest.raises(error, match=message):
+        GRIDFeaturizer().rdf(invalid)
+    with pytest.raises(error, match=rf"row 1: .*{message}"):
+        GRIDFeaturizer().rdf_many([rock_salt(), invalid])
+
+
+def test_invalid_rows_of_tables():
+    table = CrystalTable.from_structures([rock_salt(), perovskite()])
+    table.frac_coords[10] = np.nan
+    for call in (GRIDFeaturizer().rdf_many, GRIDFeaturizer().transform, GRIDFeaturizer().featurize_sparse):
+        with pytest.raises(ValueError, match=r"row 1: Sr1 Ti1 O3: the coordinates of site 2 are NaN or infinite"):
+            call(table)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_rdfs_of_many(sample, n_jobs):
+    featurizer = GRIDFeaturizer(cutoff=6.0)
+    featurizer.set_n_jobs(n_jobs)
+    np.testing.assert_array_equal(featurizer.rdf_many(sample), [featurizer.rdf(crystal) for crystal in sample])
+    np.testing.assert_array_equal(featurizer.rdf_many(sample[:2].to_structures()), featurizer.rdf_many(sample[:2]))
+    assert featurizer.rdf_many([]).shape == (0, 60)
 
 
 def test_tables_structures_and_crystals_give_the_same(sample):

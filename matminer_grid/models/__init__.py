@@ -1,0 +1,5 @@
+"""From dissimilarity to property: scikit-learn regressors on lists of structures."""
+
+from matminer_grid.models.neighbors import GRIDNeighborsRegressor
+
+__all__ = ["GRIDNeighborsRegressor"]

@@ -36,7 +36,9 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("work", ["featurize", "matrix", "search"])
 def test_interrupted_work_ends_within_two_seconds(work):
-    done = subprocess.run([sys.executable, "-c", SCRIPT.replace("WORK", work)], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("WORK", work)], capture_output=True, text=True, timeout=120, check=True
+    )
     stopped, threads_left = done.stdout.split()
     assert float(stopped) < 2.3
     assert int(threads_left) == 0

@@ -2,8 +2,8 @@
 
 Each group is narrow, so its cumulative distribution is 0 below and 1 above a short window. References are packed in blocks of
 similar ones; of each group a block holds only the window in which one of them is neither 0 nor 1. The windows of all groups stand
-in one line, so that the distance inside them is a plain Manhattan distance; outside them the block is 0 or 1 throughout, and the sum
-over the row alone is looked up.
+in one line, so that the distance inside them is a plain Manhattan distance; outside them the block is 0 or 1 throughout, and the
+sum over the row alone is looked up.
 """
 
 from __future__ import annotations

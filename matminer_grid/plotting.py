@@ -9,8 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import LogLocator
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
@@ -192,3 +196,91 @@ def _limits(values: NDArray[np.float64], log: bool) -> tuple[float, float]:
         return low / factor, high * factor
     margin = 0.03 * (high - min(low, 0.0)) or 1.0
     return (0.0 if low >= 0 else low - margin), high + margin
+
+
+def plot_dissimilarity_matrix(
+    matrix: ArrayLike,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    unit: str = "Å",
+    ordered: bool = False,
+    annotate: bool | None = None,
+) -> Axes:
+    """Draw a matrix of dissimilarities as a map, with its numbers where there is room for them.
+
+    Light is alike and dark is different, in a colour map that reads in grey and for colour-blind readers.
+
+    Parameters
+    ----------
+    matrix : array-like of shape (n, n)
+        Symmetric dissimilarities, not negative.
+    labels : sequence of str, of length n, optional
+        Names of the crystals; their numbers from 0 by default.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure. A colour bar is set beside it.
+    unit : str, default "Å"
+        Unit of the dissimilarities; "" for none.
+    ordered : bool, default False
+        Whether to put alike crystals side by side: in the order of the leaves of average linkage (Bar-Joseph et al.,
+        Bioinformatics 17 (2001) S22, 10.1093/bioinformatics/17.suppl_1.S22). By default they stay in the order given.
+    annotate : bool, optional
+        Whether to write the numbers; by default up to 12 crystals.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        The matrix is not square, empty, not symmetric, or has values that are NaN, infinite or negative; or the labels don't fit.
+
+    Examples
+    --------
+    >>> from matminer_grid.plotting import plot_dissimilarity_matrix
+    >>> ax = plot_dissimilarity_matrix([[0, 3, 1], [3, 0, 2], [1, 2, 0]], ["fcc", "bcc", "hcp"], ordered=True)
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['fcc', 'hcp', 'bcc']
+    """
+    values = np.asarray(matrix, dtype=np.float64)
+    _check_dissimilarities(values)
+    names = [str(i) for i in range(len(values))] if labels is None else [str(label) for label in labels]
+    if len(names) != len(values):
+        raise ValueError(f"labels must name each of the {len(values)} crystals, not {len(names)}")
+    if ordered and len(values) > 2:
+        order = leaves_list(linkage(squareform(values, checks=False), "average", optimal_ordering=True))
+        order = order if order[0] < order[-1] else order[::-1]
+        values, names = values[np.ix_(order, order)], [names[i] for i in order]
+    if ax is None:
+        _, ax = plt.subplots(figsize=(5.6, 4.8), layout="constrained")
+    image = ax.imshow(values, cmap="cividis_r", vmin=0.0, vmax=values.max() or 1.0)
+    if annotate if annotate is not None else len(values) <= 12:
+        _write_numbers(ax, values)
+    bar = ax.figure.colorbar(image, ax=ax, label=f"Dissimilarity ({unit})" if unit else "Dissimilarity", shrink=0.85)
+    bar.outline.set_visible(False)
+    shown = range(0, len(values), -(-len(values) // 24))
+    ax.set_xticks(shown, labels=[names[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(shown, labels=[names[i] for i in shown])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def _check_dissimilarities(values: NDArray[np.float64]) -> None:
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or not values.size:
+        raise ValueError(f"matrix must be square and not empty, not of shape {values.shape}")
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError("matrix has values that are NaN, infinite or negative")
+    if not np.allclose(values, values.T, rtol=1e-6, atol=1e-9):
+        raise ValueError("matrix must be symmetric")
+
+
+def _write_numbers(ax: Axes, values: NDArray[np.float64]) -> None:
+    """Write each number into its cell, the highest with three significant digits; dark on light and light on dark."""
+    highest = values.max() or 1.0
+    digits = int(np.clip(2 - np.floor(np.log10(highest)), 0, 4))
+    size = float(np.clip(60 / len(values), 5, 10))
+    for (row, column), value in np.ndenumerate(values):
+        color = "white" if value > 0.55 * highest else "black"
+        text = "0" if value == 0 else f"{value:.{digits}f}"
+        ax.text(column, row, text, ha="center", va="center", fontsize=size, color=color)

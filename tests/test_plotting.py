@@ -8,7 +8,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.patches import StepPatch
 
 from matminer_grid import GRIDFeaturizer
-from matminer_grid.plotting import ROW_FILL, plot_grid, plot_parity
+from matminer_grid.plotting import ROW_FILL, plot_dissimilarity_matrix, plot_grid, plot_parity
 from tests.conftest import perovskite
 
 
@@ -137,3 +137,56 @@ class TestParity:
     def test_bad_input(self, true, predicted, log, message):
         with pytest.raises(ValueError, match=message):
             plot_parity(true, predicted, log=log)
+
+
+class TestDissimilarityMatrix:
+    MATRIX = np.array([[0.0, 3.0, 1.0], [3.0, 0.0, 2.0], [1.0, 2.0, 0.0]])
+
+    def test_cells_numbers_and_names(self):
+        ax = plot_dissimilarity_matrix(self.MATRIX, ["fcc", "bcc", "hcp"])
+        np.testing.assert_array_equal(ax.images[0].get_array(), self.MATRIX)
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["fcc", "bcc", "hcp"]
+        assert [text.get_text() for text in ax.texts] == ["0", "3.00", "1.00", "3.00", "0", "2.00", "1.00", "2.00", "0"]
+        assert ax.figure.axes[1].get_ylabel() == "Dissimilarity (Å)"
+
+    def test_ordered_puts_alike_crystals_side_by_side(self):
+        ax = plot_dissimilarity_matrix(self.MATRIX, ["fcc", "bcc", "hcp"], ordered=True)
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["fcc", "hcp", "bcc"]
+        np.testing.assert_array_equal(ax.images[0].get_array(), self.MATRIX[np.ix_([0, 2, 1], [0, 2, 1])])
+
+    def test_numbers_are_dark_on_light_and_light_on_dark_and_read_in_grey(self):
+        ax = plot_dissimilarity_matrix(self.MATRIX)
+        image = ax.images[0]
+        for text, value in zip(ax.texts, self.MATRIX.ravel(), strict=True):
+            cell = np.dot([0.299, 0.587, 0.114], image.cmap(image.norm(value))[:3])
+            assert abs(cell - (text.get_color() == "white")) > 0.4
+        lightness = image.cmap(np.linspace(0, 1, 20))[:, :3] @ [0.299, 0.587, 0.114]
+        assert (np.diff(lightness) < 0).all()
+
+    def test_large_matrices_are_not_annotated_unless_asked(self):
+        points = np.arange(30.0)
+        matrix = np.abs(points[:, None] - points)
+        assert not plot_dissimilarity_matrix(matrix).texts
+        assert len(plot_dissimilarity_matrix(matrix, annotate=True).texts) == 900
+        assert len(plot_dissimilarity_matrix(matrix).get_xticklabels()) <= 24
+
+    def test_given_axes_are_used_and_a_unit_may_be_missing(self):
+        _, ax = plt.subplots()
+        assert plot_dissimilarity_matrix([[0.0]], ax=ax, unit="", ordered=True) is ax
+        assert ax.figure.axes[1].get_ylabel() == "Dissimilarity"
+
+    @pytest.mark.parametrize(
+        ("matrix", "labels", "message"),
+        [
+            ([1.0, 2.0], None, r"square and not empty, not of shape \(2,\)"),
+            (np.zeros((0, 0)), None, r"not of shape \(0, 0\)"),
+            (np.zeros((2, 3)), None, r"not of shape \(2, 3\)"),
+            ([[0, np.nan], [np.nan, 0]], None, r"NaN, infinite or negative"),
+            ([[0, -1], [-1, 0]], None, r"NaN, infinite or negative"),
+            ([[0, 1], [2, 0]], None, r"must be symmetric"),
+            ([[0, 1], [1, 0]], ["fcc"], r"labels must name each of the 2 crystals, not 1"),
+        ],
+    )
+    def test_bad_input(self, matrix, labels, message):
+        with pytest.raises(ValueError, match=message):
+            plot_dissimilarity_matrix(matrix, labels)

@@ -10,6 +10,7 @@ from matminer.featurizers.structure import RadialDistributionFunction
 from pymatgen.core import Composition, Lattice, Molecule, PeriodicSite, Structure
 
 from matminer_grid import Crystal, CrystalTable, GRIDFeaturizer
+from matminer_grid.kernels.grid import LINKED_CELLS_FROM
 from tests import naive
 from tests.conftest import FCC, REAL, disordered_alloy, perovskite, rock_salt, split_alloy
 from tests.strategies import crystals, rotation, unimodular
@@ -55,7 +56,7 @@ def test_matches_the_slow_twin_on_any_crystal(crystal, smearing):
 @pytest.mark.parametrize("smearing", [0.0, 0.1])
 def test_matches_the_slow_twin_on_large_cells(embedded, smearing):
     featurizer = GRIDFeaturizer(cutoff=5.0, bin_size=0.1, n_groups=60, smearing=smearing)
-    large = np.nonzero((embedded.n_sites >= 64) & (embedded.n_sites <= 80))[0]
+    large = np.nonzero(embedded.n_sites >= LINKED_CELLS_FROM)[0]
     for row in large[[0, len(large) // 2, -1]]:
         expected = naive.grid(embedded[int(row)], featurizer.bin_edges, 60, smearing)
         np.testing.assert_allclose(featurizer.grid(embedded[int(row)]), expected, rtol=0, atol=1e-12)
@@ -65,9 +66,9 @@ def test_matches_the_slow_twin_on_large_cells(embedded, smearing):
 def test_large_supercells_equal_their_primitive_cell(n_groups):
     featurizer = GRIDFeaturizer(cutoff=8.0, n_groups=n_groups)
     expected = featurizer.grid(perovskite())
-    for shape in ([3, 3, 3], [4, 4, 1], [20, 1, 1]):
+    for shape in ([3, 3, 3], [6, 5, 1], [30, 1, 1]):
         supercell = perovskite().make_supercell(shape)
-        assert len(supercell) >= 64  # from there on by linked cells
+        assert len(supercell) >= LINKED_CELLS_FROM
         np.testing.assert_allclose(featurizer.grid(supercell), expected, rtol=0, atol=1e-9)
         skewed = transformed(supercell, np.random.default_rng(n_groups))
         np.testing.assert_allclose(featurizer.grid(skewed), expected, rtol=0, atol=1e-9)
@@ -151,6 +152,24 @@ def test_groups_sum_to_matminers_rdf(sample):
         compared += clear.sum()
     assert len(sample) >= 200
     assert compared > 0.95 * len(sample) * featurizer.n_bins
+
+
+@pytest.mark.parametrize("smearing", [0.0, 0.1])
+def test_the_first_groups_do_not_depend_on_how_many_follow(sample, smearing):
+    every = GRIDFeaturizer(n_groups=200, smearing=smearing).featurize_many(sample, pbar=False).reshape(200, 200, 100)
+    for n_groups in (1, 4, 13, 40, 110):
+        first = GRIDFeaturizer(n_groups=n_groups, smearing=smearing).featurize_many(sample, pbar=False)
+        np.testing.assert_allclose(first.reshape(200, n_groups, 100), every[:, :n_groups], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("edges", [(2.46, 2.46, 30.0), (2.46, 25.0, 30.0), (2.0, 2.1, 60.0), (20.0, 21.0, 22.0)])
+@pytest.mark.parametrize("smearing", [0.0, 0.1])
+def test_matches_the_slow_twin_where_space_is_mostly_empty(edges, smearing):
+    coords = np.array([[0, 0, 0], [0.3, 0.02, 0.01], [0.05, 0.4, 0.04], [0.01, 0.06, 0.2]])
+    crystal = Crystal(np.diag(edges), coords, np.full(4, 6), np.ones(4), np.arange(4))
+    featurizer = GRIDFeaturizer(n_groups=50, smearing=smearing)
+    expected = naive.grid(crystal, featurizer.bin_edges, 50, smearing)
+    np.testing.assert_allclose(featurizer.grid(crystal), expected, rtol=0, atol=1e-12)
 
 
 def test_a_group_misses_the_sites_with_too_few_neighbours(real):

@@ -33,7 +33,7 @@ CDF_NODES = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in _NODES])
 PDF_NODES = np.array([math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in _NODES])
 """The normal distribution at the nodes from which it is expanded."""
 
-LINKED_CELLS_FROM = 64
+LINKED_CELLS_FROM = 128
 """Number of sites from which on linked cells are used."""
 
 COUNT_TOLERANCE = 1e-9
@@ -229,8 +229,11 @@ def _neighbors_by_translations(cell, frac, occupancies, site, radius, shifts, di
 
 
 @jit
-def _link_cells(cell, frac, radius):
-    """Sort the sites into a grid of boxes about half a radius wide. Gives the grid's shape, its offsets and the sites by box."""
+def _link_cells(cell, frac, occupancies, radius):
+    """Sort the sites into a grid of boxes about half a radius wide.
+
+    Gives the sites by box, position in Å and occupancy, as an array of shape (4, n), the grid's shape and its boxes' offsets.
+    """
     n_sites = frac.shape[0]
     heights = _heights(cell)
     shape = np.empty(3, np.int64)
@@ -253,53 +256,63 @@ def _link_cells(cell, frac, radius):
     for i in range(1, offsets.size):
         offsets[i] += offsets[i - 1]
     filled = offsets.copy()
-    members = np.empty(n_sites, np.int64)
+    members = np.empty((4, n_sites))
     for site in range(n_sites):
-        members[filled[box[site]]] = site
+        place = filled[box[site]]
         filled[box[site]] += 1
-    return shape, offsets, members
+        for i in range(3):
+            members[i, place] = frac[site, 0] * cell[0, i] + frac[site, 1] * cell[1, i] + frac[site, 2] * cell[2, i]
+        members[3, place] = occupancies[site]
+    return members, shape, offsets
 
 
 @jit
-def _neighbors_by_linked_cells(cell, frac, occupancies, site, radius, shape, offsets, members, distances, weights):
-    """Do the same as _neighbors_by_translations with the boxes of _link_cells."""
+def _neighbors_by_linked_cells(cell, frac, site, radius, members, shape, offsets, distances, weights):
+    """Do the same as _neighbors_by_translations with the boxes of _link_cells, whole columns of them at a time."""
     limit, zero = radius * radius, EDGE_TOLERANCE * EDGE_TOLERANCE
     heights = _heights(cell)
     reach = np.empty(3, np.int64)
     home = np.empty(3, np.int64)
+    own = np.empty(3)
     for i in range(3):
         reach[i] = math.ceil(radius * shape[i] / heights[i])
         home[i] = min(int(frac[site, i] * shape[i]), shape[i] - 1)
+        own[i] = frac[site, 0] * cell[0, i] + frac[site, 1] * cell[1, i] + frac[site, 2] * cell[2, i]
+    squares = np.empty(members.shape[1])
     n = 0
     found = 0.0
     coincident = 0.0
     for step_x in range(home[0] - reach[0], home[0] + reach[0] + 1):
-        image_x = math.floor(step_x / shape[0])
+        image_x = step_x // shape[0]
         for step_y in range(home[1] - reach[1], home[1] + reach[1] + 1):
-            image_y = math.floor(step_y / shape[1])
-            for step_z in range(home[2] - reach[2], home[2] + reach[2] + 1):
-                image_z = math.floor(step_z / shape[2])
-                box = (step_x - image_x * shape[0]) * shape[1] + step_y - image_y * shape[1]
-                box = box * shape[2] + step_z - image_z * shape[2]
-                if n + offsets[box + 1] - offsets[box] > distances.size:
-                    distances = _longer(n + offsets[box + 1] - offsets[box], distances)
-                    weights = _longer(n + offsets[box + 1] - offsets[box], weights)
-                for position in range(offsets[box], offsets[box + 1]):
-                    other = members[position]
-                    f_x = frac[other, 0] - frac[site, 0] + image_x
-                    f_y = frac[other, 1] - frac[site, 1] + image_y
-                    f_z = frac[other, 2] - frac[site, 2] + image_z
-                    x = cell[0, 0] * f_x + cell[1, 0] * f_y + cell[2, 0] * f_z
-                    y = cell[1, 1] * f_y + cell[2, 1] * f_z
-                    z = cell[2, 2] * f_z
-                    squared = x * x + y * y + z * z
-                    if squared < zero:
-                        coincident += occupancies[other]
-                    elif squared <= limit:
-                        distances[n] = math.sqrt(squared)
-                        weights[n] = occupancies[other]
-                        found += occupancies[other]
-                        n += 1
+            image_y = step_y // shape[1]
+            column = ((step_x - image_x * shape[0]) * shape[1] + step_y - image_y * shape[1]) * shape[2]
+            step_z = home[2] - reach[2]
+            while step_z <= home[2] + reach[2]:
+                image_z = step_z // shape[2]
+                bottom = step_z - image_z * shape[2]
+                top = min(shape[2], bottom + home[2] + reach[2] - step_z + 1)
+                step_z += top - bottom
+                start, stop = offsets[column + bottom], offsets[column + top]
+                x = image_x * cell[0, 0] + image_y * cell[1, 0] + image_z * cell[2, 0] - own[0]
+                y = image_y * cell[1, 1] + image_z * cell[2, 1] - own[1]
+                z = image_z * cell[2, 2] - own[2]
+                if n + stop - start > distances.size:
+                    distances = _longer(n + stop - start, distances)
+                    weights = _longer(n + stop - start, weights)
+                for i in range(start, stop):
+                    squares[i] = (members[0, i] + x) ** 2 + (members[1, i] + y) ** 2 + (members[2, i] + z) ** 2
+                before = n
+                for i in range(start, stop):
+                    distances[n] = squares[i]
+                    weights[n] = members[3, i]
+                    n += (squares[i] <= limit) & (squares[i] >= zero)
+                    if squares[i] < zero:
+                        coincident += members[3, i]
+                for i in range(before, n):
+                    found += weights[i]
+    for i in range(n):
+        distances[i] = math.sqrt(distances[i])
     return n, found, coincident, distances, weights
 
 
@@ -398,12 +411,11 @@ def _site_gaussians(distances, weights, n, radius, weight, bin_size, n_groups, s
 
 
 @jit
-def _neighborhood(cell, frac, radius):
-    """Prepare the search: translations for small cells, linked cells for large ones (the other kind is left empty)."""
+def _neighborhood(cell, frac, occupancies, radius):
+    """Prepare the search: lattice translations for small cells, linked cells (of which there is at least one) for large ones."""
     if frac.shape[0] < LINKED_CELLS_FROM:
-        return translations(cell, radius), np.zeros(3, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64)
-    shape, offsets, members = _link_cells(cell, frac, radius)
-    return np.empty((3, 0)), shape, offsets, members
+        return translations(cell, radius), np.zeros(3, np.int64), np.zeros(0, np.int64)
+    return _link_cells(cell, frac, occupancies, radius)
 
 
 @jit
@@ -413,19 +425,19 @@ def _neighbors(cell, frac, occupancies, site, needed, radius, longest, neighborh
     Gives the count, the occupancy at zero distance, the radius reached with its neighbourhood, and the buffers.
     """
     while True:
-        shifts, shape, offsets, members = neighborhood
-        if members.size == 0:
+        points, shape, offsets = neighborhood
+        if offsets.size == 0:
             n, found, coincident, distances, weights = _neighbors_by_translations(
-                cell, frac, occupancies, site, radius, shifts, distances, weights
+                cell, frac, occupancies, site, radius, points, distances, weights
             )
         else:
             n, found, coincident, distances, weights = _neighbors_by_linked_cells(
-                cell, frac, occupancies, site, radius, shape, offsets, members, distances, weights
+                cell, frac, site, radius, points, shape, offsets, distances, weights
             )
         if radius >= longest or found >= needed - COUNT_TOLERANCE:
             return n, coincident, radius, neighborhood, distances, weights
         radius = min(longest, 1.15 * radius)
-        neighborhood = _neighborhood(cell, frac, radius)
+        neighborhood = _neighborhood(cell, frac, occupancies, radius)
 
 
 @jit
@@ -439,7 +451,7 @@ def _crystal_grid(lattice, frac_coords, occupancies, bin_size, n_groups, smearin
     # beyond the longest radius nothing can reach a bin
     longest = n_bins * bin_size + (TAIL * smearing if smearing > 0 else 0.0)
     radius = _first_radius(cell[0, 0] * cell[1, 1] * cell[2, 2], total, n_groups, longest)
-    neighborhood = _neighborhood(cell, frac, radius)
+    neighborhood = _neighborhood(cell, frac, occupancies, radius)
     distances, weights = np.empty(512), np.empty(512)
     counts, values, one = np.empty(n_bins), np.empty(n_bins), np.ones(1)
     for site in range(frac.shape[0]):
@@ -490,7 +502,7 @@ def rdf_batch(lattices, site_offsets, frac_coords, occupancies, bin_size, out, s
         occupancy = occupancies[sites]
         reduced, frac = reduce_cell(lattices[i], frac_coords[sites])
         cell = lower_triangular(reduced)
-        neighborhood = _neighborhood(cell, frac, cutoff)
+        neighborhood = _neighborhood(cell, frac, occupancy, cutoff)
         total = occupancy.sum()
         out[i] = 0.0
         status[i] = OK
@@ -518,7 +530,7 @@ def ranked_distances(lattice, frac_coords, occupancies, n_groups, cutoff):
     cell = lower_triangular(reduced)
     total = occupancies.sum()
     radius = _first_radius(cell[0, 0] * cell[1, 1] * cell[2, 2], total, n_groups, cutoff)
-    neighborhood = _neighborhood(cell, frac, radius)
+    neighborhood = _neighborhood(cell, frac, occupancies, radius)
     distances, weights = np.empty(512), np.empty(512)
     groups, ranked, parts = np.empty(1024, np.int64), np.empty(1024), np.empty(1024)
     size = 0

@@ -1,0 +1,288 @@
+"""Structure files, folders and archives of them, JSON lines and Parquet: one record for each structure, good or bad."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import BrokenExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from joblib import cpu_count
+from joblib.externals.loky import get_reusable_executor
+
+from matminer_grid.datasets.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
+from matminer_grid.datasets.ase_db import read_ase_database
+from matminer_grid.datasets.formats import MAX_FILE_SIZE, Source, StructureRecord, format_of, parse_structures
+from matminer_grid.datasets.parquet import read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+CHUNK_FILES = 32
+"""Files that a process gets at once."""
+
+CHUNK_BYTES = 8_000_000
+"""Bytes of archive members or lines that a process gets at once."""
+
+WINDOW = 4
+"""Chunks a process that are under way or wait to be fetched."""
+
+SUPPORTED = (
+    "CIF, POSCAR or CONTCAR (.vasp), pymatgen's JSON, CSSR, XSF and RES files, plain or packed (.gz, .bz2, .xz), "
+    "zip and tar archives of them, JSON lines (.jsonl), Parquet, and ASE's databases (.db)"
+)
+
+
+def find_structure_files(paths: str | Path | Iterable[str | Path]) -> Iterator[Path]:
+    """Find structure files: those given by name, and all in the folders given, with their subfolders, sorted.
+
+    In folders, files of other kinds and hidden ones are passed over, and links to folders not followed.
+
+    Parameters
+    ----------
+    paths : str, Path, or several
+        Files and folders.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file or folder.
+    ValueError
+        A folder holds no structure file, or a file is of no known kind.
+
+    Examples
+    --------
+    >>> list(find_structure_files("no-such-folder"))
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no-such-folder: there is no such file or folder
+    """
+    for found in _find(paths):
+        if isinstance(found, StructureRecord):
+            error = ValueError if Path(found.name).exists() else FileNotFoundError
+            raise error(f"{found.name}: {found.error}")
+        yield found
+
+
+def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: int = 1) -> Iterator[StructureRecord]:
+    """Read structures from files, folders, archives, JSON lines, Parquet files and ASE databases, one after another.
+
+    Nothing is raised for a file that can't be read: its record says what is wrong, and the others are read. No more is held in
+    memory than a few hundred structures, whatever the number of files.
+
+    Parameters
+    ----------
+    paths : str, Path, or several
+        Files and folders; folders are searched with their subfolders, in sorted order.
+    n_jobs : int
+        Processes that parse: pymatgen's CIF parser takes milliseconds a file. -1 for one a core. Worth their start-up of some
+        seconds for a thousand files or more.
+
+    Yields
+    ------
+    StructureRecord
+        In the order of the paths, whatever the number of processes.
+
+    Raises
+    ------
+    ValueError
+        `n_jobs` is 0.
+
+    Notes
+    -----
+    Cells and sites are taken as the file has them: CIFs with their symmetry applied, not reduced to the primitive cell.
+    A file, an archive's member or a line may have 50 MB unpacked (`formats.MAX_FILE_SIZE`).
+
+    Examples
+    --------
+    >>> [record.error for record in read_structures_from("missing.cif")]
+    ['there is no such file or folder']
+    """
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be a number of processes, or -1 for one a core, not 0")
+    n_jobs = n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
+    return _read(paths, n_jobs)
+
+
+def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[StructureRecord]:
+    if n_jobs == 1:
+        for source in _sources(paths):
+            yield from parse_source(source)
+        return
+    pending: deque[tuple[list[Any], Future[list[StructureRecord]] | None]] = deque()
+    for chunk in _chunks(_sources(paths)):
+        ready = isinstance(chunk[0], StructureRecord)
+        pending.append((chunk, None if ready else _executor(n_jobs).submit(_parse_chunk, chunk)))
+        if len(pending) > WINDOW * n_jobs:
+            yield from _result(*pending.popleft())
+    while pending:
+        yield from _result(*pending.popleft())
+
+
+def _executor(n_jobs: int) -> Any:
+    return get_reusable_executor(max_workers=n_jobs, timeout=60)
+
+
+def _result(chunk: list[Any], future: Future[list[StructureRecord]] | None) -> list[StructureRecord]:
+    """Fetch a chunk's records; if a process died, read its files one by one to find the one that kills."""
+    if future is None:
+        return chunk
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return [record for source in chunk for record in _parse_alone(source)]
+
+
+def _parse_alone(source: Source) -> list[StructureRecord]:
+    try:
+        return _executor(1).submit(_parse_chunk, [source]).result()
+    except BrokenExecutor:
+        return [StructureRecord(source.name, error="the process that read it was killed, perhaps for want of memory")]
+
+
+def _parse_chunk(sources: list[Source]) -> list[StructureRecord]:
+    return [record for source in sources for record in parse_source(source)]
+
+
+def parse_source(source: Source | StructureRecord) -> list[StructureRecord]:
+    """Parse one file or its content; a record is handed back."""
+    if isinstance(source, StructureRecord):
+        return [source]
+    try:
+        content = _content(source.content) if isinstance(source.content, Path) else source.content
+        crystals, notes = parse_structures(content, source.kind)
+    except ValueError as error:
+        return [StructureRecord(source.name, error=str(error))]
+    names = [source.name] if len(crystals) == 1 else [f"{source.name}#{number}" for number in range(1, len(crystals) + 1)]
+    return [StructureRecord(name, crystal, warnings=tuple(notes)) for name, crystal in zip(names, crystals, strict=True)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with open_binary(path) as file:
+            return read_limited(file)
+    except OSError as error:
+        raise ValueError(f"it can't be opened: {error.strerror or error}") from error
+    except DAMAGED as error:
+        raise ValueError(str(error)) from error
+
+
+def _chunks(sources: Iterable[Source | StructureRecord]) -> Iterator[list[Any]]:
+    """Gather sources to be parsed, and apart from them records that are there already."""
+    for is_record, group in groupby(sources, lambda source: isinstance(source, StructureRecord)):
+        chunk: list[Any] = []
+        size = 0
+        for source in group:
+            chunk.append(source)
+            size += 0 if is_record or isinstance(source.content, Path) else len(source.content)  # type: ignore[union-attr]
+            if len(chunk) == CHUNK_FILES or size > CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+
+def _find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path | StructureRecord]:
+    for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
+        if path.is_dir():
+            found = False
+            for file in _walk(path):
+                found = True
+                yield file
+            if not found:
+                yield StructureRecord(str(path), error=f"the folder holds no structure files; {SUPPORTED} can be read")
+        elif not path.exists():
+            yield StructureRecord(str(path), error="there is no such file or folder")
+        elif not path.is_file():
+            yield StructureRecord(str(path), error="it is neither a file nor a folder")
+        elif _is_known(path.name):
+            yield path
+        elif path.suffix.lower() == ".xyz":
+            yield StructureRecord(str(path), error="XYZ files hold molecules without a unit cell; only crystals can be read")
+        else:
+            yield StructureRecord(str(path), error=f"files of this kind can't be read; {SUPPORTED} can")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        ordered = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in ordered:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        elif _is_known(entry.name) and entry.is_file():
+            yield Path(entry.path)
+
+
+def _is_known(name: str) -> bool:
+    return is_archive(name) or _kind(name) is not None
+
+
+def _kind(name: str) -> str | None:
+    """Give a file's format, "lines" and "parquet" included, whether it is packed or not."""
+    bare = name.rpartition(".")[0] if is_packed(name) else name
+    for ending, kind in ((".jsonl", "lines"), (".ndjson", "lines"), (".parquet", "parquet"), (".pq", "parquet"), (".db", "ase")):
+        if bare.lower().endswith(ending):
+            return kind if bare is name or kind == "lines" else None
+    return format_of(bare)
+
+
+def _sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Source | StructureRecord]:
+    for found in _find(paths):
+        if isinstance(found, StructureRecord):
+            yield found
+        elif is_archive(found.name):
+            yield from _archive(found)
+        else:
+            kind = _kind(found.name)
+            if kind == "lines":
+                yield from _lines(found)
+            elif kind == "parquet":
+                yield from read_rows(found)
+            elif kind == "ase":
+                yield from read_ase_database(found)
+            else:
+                yield Source(str(found), str(kind), found)
+
+
+def _archive(path: Path) -> Iterator[Source | StructureRecord]:
+    found = False
+    try:
+        for member, content in members(path):
+            base = member.rpartition("/")[2]
+            kind = _kind(base)
+            if base.startswith(".") or (kind is None and isinstance(content, bytes)):
+                continue
+            found = True
+            name = f"{path}/{member}"
+            if isinstance(content, ValueError):
+                yield StructureRecord(name, error=str(content))
+            elif kind in {"lines", "parquet", "ase"} or is_packed(base):
+                yield StructureRecord(name, error="only plain structure files are read from archives; unpack this one first")
+            else:
+                yield Source(name, str(kind), content)
+    except ValueError as error:
+        yield StructureRecord(str(path), error=str(error))
+        return
+    if not found:
+        yield StructureRecord(str(path), error=f"the archive holds no structure files; {SUPPORTED} can be read")
+
+
+def _lines(path: Path) -> Iterator[Source | StructureRecord]:
+    number = 0
+    try:
+        with open_binary(path) as file:
+            while line := file.readline(MAX_FILE_SIZE + 1):
+                number += 1
+                if len(line) > MAX_FILE_SIZE:
+                    error = f"the line has more than {MAX_FILE_SIZE / 1e6:.0f} MB, the limit; the rest of the file is not read"
+                    yield StructureRecord(f"{path}:{number}", error=error)
+                    return
+                if line.strip():
+                    yield Source(f"{path}:{number}", "json", line)
+    except DAMAGED as error:
+        yield StructureRecord(str(path), error=f"it can't be read on after line {number}: {error}")
+    if number == 0:
+        yield StructureRecord(str(path), error="it is empty; one structure in JSON on each line is needed")

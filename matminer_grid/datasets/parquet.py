@@ -1,0 +1,180 @@
+"""Crystals in Parquet files: the columns of `CrystalTable.to_arrow`, or a column of structures as JSON, dictionaries or CIF."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matminer_grid.crystal import CrystalTable
+from matminer_grid.datasets.formats import Source, StructureRecord, crystal_from_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+BATCH_SIZE = 1024
+"""Rows that are read at once."""
+
+MAX_VALUES = 200_000_000
+"""Numbers that a column may have in one row group."""
+
+REQUIRED = ("lattice", "frac_coords", "numbers")
+"""Columns without which there are no crystals."""
+
+OPTIONAL = ("occupancies", "site_index")
+"""Columns of disordered crystals."""
+
+TEXT_COLUMNS = {"structure": "json", "cif": "cif"}
+"""Columns that may stand for those: their names and formats."""
+
+DAMAGED = (pa.ArrowException, OSError, MemoryError)
+"""What pyarrow raises for damaged files; ArrowInvalid is a ValueError too."""
+
+
+def load_crystals(path: str | Path) -> tuple[CrystalTable, pd.DataFrame]:
+    """Load crystals and their properties from a Parquet file with the columns of the embedded data.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file as :meth:`CrystalTable.to_parquet` or :func:`fetch_materials_project` write it: the columns `lattice` (9 numbers, Å),
+        `frac_coords` (3 a site), `numbers`, and for disordered crystals `occupancies` and `site_index`.
+
+    Returns
+    -------
+    CrystalTable
+        The N crystals.
+    DataFrame
+        N rows of all other columns, such as `material_id`, `K_VRH` and `G_VRH` (GPa).
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is no Parquet file, columns are missing (the message names them), or a row is no valid crystal (it names the first).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from matminer_grid.datasets import load_crystals, load_mp_elasticity_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load_mp_elasticity_table().crystals[:3].to_parquet(Path(folder) / "three.parquet")
+    ...     crystals, properties = load_crystals(Path(folder) / "three.parquet")
+    >>> len(crystals), properties.shape
+    (3, (3, 0))
+    """
+    file = open_parquet(path)
+    missing = missing_columns(file.schema_arrow)
+    if missing:
+        raise ValueError(f"{path}: {missing}")
+    try:
+        table = file.read()
+        crystals = CrystalTable.from_arrow(table)
+    except (*DAMAGED, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    for row, problem in crystals.errors().items():
+        raise ValueError(f"{path}: row {row}: {problem}") from problem
+    return crystals, table.drop_columns([name for name in (*REQUIRED, *OPTIONAL) if name in table.column_names]).to_pandas()
+
+
+def open_parquet(path: str | Path) -> pq.ParquetFile:
+    """Open a Parquet file after checking that its row groups are of a sensible size.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is no Parquet file, or a column has more than :data:`MAX_VALUES` numbers in a row group.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file") from None
+    except DAMAGED as error:
+        raise ValueError(f"{path}: it is no Parquet file, or damaged: {error}") from error
+    for index in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(index)
+        for column in map(group.column, range(group.num_columns)):
+            if column.num_values > MAX_VALUES:
+                raise ValueError(
+                    f"{path}: the column {column.path_in_schema} has {column.num_values} numbers in row group {index}; the limit "
+                    f"is {MAX_VALUES}: write smaller row groups"
+                )
+    return file
+
+
+def missing_columns(schema: pa.Schema) -> str | None:
+    """Say which columns a file lacks that is to hold crystals as arrays; None if it lacks none."""
+    missing = [name for name in REQUIRED if name not in schema.names]
+    if not missing:
+        return None
+    return (
+        f"the columns {', '.join(missing)} are missing; crystals need {', '.join(REQUIRED)}, as CrystalTable.to_parquet writes "
+        f"them. The file has {', '.join(schema.names[:20]) or 'no columns'}"
+    )
+
+
+def read_rows(path: Path) -> Iterator[Source | StructureRecord]:
+    """Give a record for each row of a Parquet file of crystals, or a source to be parsed for each row of JSON or CIF text."""
+    try:
+        file = open_parquet(path)
+    except (OSError, ValueError) as error:
+        yield StructureRecord(str(path), error=str(error).removeprefix(f"{path}: "))
+        return
+    names = file.schema_arrow.names
+    text = next((name for name in TEXT_COLUMNS if name in names), None)
+    missing = missing_columns(file.schema_arrow)
+    if missing and text is None:
+        yield StructureRecord(str(path), error=f"{missing}. A column 'structure' of JSON or dictionaries, or 'cif', would do too")
+        return
+    columns = [str(text)] if missing else [name for name in (*REQUIRED, *OPTIONAL) if name in names]
+    row = 0
+    try:
+        for batch in file.iter_batches(batch_size=BATCH_SIZE, columns=columns):
+            table = pa.Table.from_batches([batch])
+            yield from _parse_column(path, table.column(str(text)), row, str(text)) if missing else _records(path, table, row)
+            row += len(table)
+    except DAMAGED as error:
+        yield StructureRecord(str(path), error=f"it can't be read on after row {row - 1}: {error}")
+        return
+    if row == 0:
+        yield StructureRecord(str(path), error="it holds no rows")
+
+
+def _records(path: Path, table: pa.Table, first: int) -> Iterator[StructureRecord]:
+    """Read a batch; where that fails, its halves, down to the row that is wrong."""
+    try:
+        crystals = CrystalTable.from_arrow(table)
+    except ValueError as error:
+        if len(table) == 1:
+            yield StructureRecord(f"{path}:{first}", error=str(error))
+            return
+        middle = len(table) // 2
+        yield from _records(path, table.slice(0, middle), first)
+        yield from _records(path, table.slice(middle), first + middle)
+        return
+    errors = crystals.errors()
+    for row in range(len(crystals)):
+        name = f"{path}:{first + row}"
+        yield StructureRecord(name, error=str(errors[row])) if row in errors else StructureRecord(name, crystals[row])
+
+
+def _parse_column(path: Path, column: pa.ChunkedArray, first: int, name: str) -> Iterator[Source | StructureRecord]:
+    for row, entry in enumerate(column.to_pylist(), start=first):
+        place = f"{path}:{row}"
+        if entry is None:
+            yield StructureRecord(place, error=f"the column {name} is null")
+        elif isinstance(entry, (str, bytes)):
+            yield Source(place, TEXT_COLUMNS[name], entry.encode() if isinstance(entry, str) else entry)
+        else:
+            try:
+                yield StructureRecord(place, crystal_from_dict(entry))
+            except ValueError as error:
+                yield StructureRecord(place, error=str(error))

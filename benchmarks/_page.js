@@ -116,7 +116,7 @@
       font: { ...FONT, size: 11 }, title: { text: method.replace(",", " +"), font: { size: 14 }, x: 0.02 },
       margin: { l: 64, r: 8, t: 36, b: 56 },
       xaxis: { type: "category", constrain: "domain", nticks: 12 }, yaxis: { type: "category", autorange: "reversed", scaleanchor: "x", nticks: 12 },
-    }, CONFIG);
+    }, { ...CONFIG, displayModeBar: false });
   }
 
   function drawRows(element) {

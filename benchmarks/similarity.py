@@ -99,13 +99,14 @@ def summarize(examined: list[dict[str, str | float]]) -> list[str]:
         f"({bins} Å). It comes out so many times of {len(examined)}: {said}."
     )
     behind = (
-        "Read from SrTiO₃, as the check has it, it never comes out: SrO has no distance near Ti–O (1.95 Å), which all other phases share. "
-        "Read from SrO, RDF + EMD has SrTiO₃ and the intermediate phases within some percent of each other, and lattice constant and bin "
-        "size decide which is farthest; so nothing is concluded from it. The report doesn't give its cells."
+        "Read from SrTiO₃, as the check has it, it never comes out: the intermediate phases share the two highest bins of their "
+        "RDF (2.7 and 4.7 Å, in bins of 0.1 Å) with SrTiO₃, SrO at most the first. Read from SrO, RDF + EMD has SrTiO₃ and the "
+        "farthest intermediate phase within some percent of each other, and lattice constant and bin size decide which is farther, "
+        "so nothing is concluded from it. The report doesn't give its cells."
     )
     cosine = (
-        "Whether GRID + cosine distinguishes the intermediate phases less depends on where one stands: among themselves and seen from "
-        "SrTiO₃ it spreads them more than GRID + EMD, seen from SrO less."
+        "Whether GRID + cosine distinguishes the intermediate phases less depends on where one stands: among themselves and seen "
+        "from SrTiO₃ it spreads them more than GRID + EMD, seen from SrO less."
     )
     return [counted, behind, cosine]
 

@@ -11,13 +11,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 PACKAGES = ("matminer-grid", "matminer", "numba", "numpy", "POT", "pymatgen", "scikit-learn", "scipy")
 
@@ -43,17 +39,6 @@ def provenance() -> dict[str, Any]:
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
-    }
-
-
-def scores(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
-    """Errors of predicted moduli: MAE, median absolute error and RMSE in GPa, and the MAE of their decadic logarithms."""
-    error = np.abs(predicted - truth)
-    return {
-        "MAE": float(error.mean()),
-        "median": float(np.median(error)),
-        "RMSE": float(np.sqrt((error**2).mean())),
-        "MAE_log10": float(np.abs(np.log10(predicted) - np.log10(truth)).mean()),
     }
 
 

@@ -1,178 +1,282 @@
-"""The published bulk-modulus comparison on the embedded data: ``python -m benchmarks.bulk_modulus``.
+"""The report's comparison of descriptors and models on elastic moduli: ``python -m benchmarks.bulk_modulus``.
 
-Protocol of R.-Z. Zhang, S. Seth and J. Cumby, Digital Discovery 2 (2023) 81-90, 10.1039/D2DD00054G: the entries that hold none but
-the 78 elements to Bi, 80:20 split with seed 1, k-nearest neighbours on 10 GRID EMD + substitution EMD, with each dissimilarity
-alone and matminer's RDF beside it.
+The entries are those that hold none but the 78 elements to Bi, split 80:20 with seed 1, and kNN on 10 GRID EMD + substitution EMD
+is that of R.-Z. Zhang, S. Seth and J. Cumby, Digital Discovery 2 (2023) 81-90, 10.1039/D2DD00054G. Beside it stand the other
+descriptors, kernel ridge regression and LASSO, as in the AI4SD report 10.5258/SOTON/P0038: hyperparameters are chosen by grid
+search with threefold cross-validation on at most 2,500 entries of the training part, mean absolute error in GPa as the score; the
+models are then fitted on all of it. Predictions of KRR and LASSO are clipped to the range of the training part.
+
+Finished cells are kept in the output folder, so a stopped run goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import os
+import resource
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import numpy as np
-from matminer.featurizers.structure.rdf import RadialDistributionFunction
 from rich.console import Console
-from rich.table import Table
-from sklearn.model_selection import train_test_split
-from sklearn.neighbors import NearestNeighbors
-from tqdm.auto import tqdm
 
-from benchmarks._run import Stages, output_folder, provenance, scores, write_json
-from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer
-from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
-from matminer_grid.plotting import plot_parity
+from benchmarks import _report as report
+from benchmarks._cells import (
+    DEFAULT,
+    LEARNING_CURVES,
+    MODELS,
+    REFERENCES,
+    Cell,
+    all_cells,
+    compute,
+    dissimilarity_label,
+    is_structure_factor,
+    learning_curve,
+    not_applicable,
+)
+from benchmarks._claims import PUBLISHED, PUBLISHED_SOURCE, check_claims
+from benchmarks._features import DESCRIPTORS, Features
+from benchmarks._run import Stages, output_folder, provenance, write_json
+from benchmarks._store import CellStore, identity, set_aside
+from benchmarks._task import N_TUNING, SPLITS, TARGETS, Task, load_task
 
-NEIGHBORS = (1, 5)
-PUBLISHED = {"MAE": 18.0, "median": 11.0}
-"""The report's kNN with k = 1, 10.5258/SOTON/P0038."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-COLUMNS = {"MAE": ".2f", "median": ".2f", "RMSE": ".2f", "MAE_log10": ".4f"}
-"""Scores in the printed table, with their format."""
+    import numpy as np
 
-RDF_CHECKS = 200
-"""Structures on which our RDF is compared with matminer's in each run."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """Crystals and their bulk moduli in GPa, split into a training and a test part."""
-
-    crystals: CrystalTable
-    K_VRH: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
-
-
-def load_task(limit: int | None, seed: int) -> Task:
-    """Take the entries of the 78 elements, or a random `limit` of them, and split them."""
-    table = load_mp_elasticity_table()
-    rows = np.nonzero(within_substitution_table(table.crystals))[0]
-    if limit is not None:
-        if not 20 <= limit <= len(rows):
-            raise SystemExit(f"--limit must be between 20 and {len(rows)}, not {limit}")
-        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    train, test = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=seed)
-    return Task(table.crystals[rows], table.K_VRH[rows], train, test)
+QUICK_ENTRIES = 1500
+PARITY_ROWS = (("kNN, k = 1", "GPa"), ("KRR", "log10"))
+"""Model and scale of the rows whose predictions for each entry go into results.json, where they are made with EMD."""
 
 
-def within_substitution_table(crystals: CrystalTable) -> np.ndarray:
-    """Tell which crystals hold none but the elements of the substitution table."""
-    known = [number for number in np.unique(crystals.numbers) if species_symbol(int(number)) in SUBSTITUTION_ELEMENTS]
-    outside = ~np.isin(crystals.numbers, known)
-    owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
-    return np.bincount(owner, weights=outside, minlength=len(crystals)) == 0
+class Run:
+    """A run of some cells: computed or read from disk.
 
-
-def check_rdf(crystals: CrystalTable, rdf: np.ndarray, featurizer: GRIDFeaturizer, seed: int) -> float:
-    """Compare our RDFs with matminer's on random structures; give the largest difference relative to the highest bin.
-
-    The two bins at an edge that a distance is within 1e-8 Å of are left out: there rounding decides in matminer's.
+    Parameters
+    ----------
+    task : Task
+    folder : Path
+        The output folder.
+    identity : dict
+        What the numbers depend on.
+    console : rich.console.Console
     """
-    peer = RadialDistributionFunction(cutoff=featurizer.cutoff, bin_size=featurizer.bin_size)
-    rows = np.random.default_rng(seed).choice(len(crystals), min(RDF_CHECKS, len(crystals)), replace=False)
-    largest = 0.0
-    for row in tqdm(rows.tolist(), desc="check RDF against matminer"):
-        structure = crystals[row].to_structure()
-        distances = structure.get_neighbor_list(featurizer.cutoff + 0.1)[3]
-        edges = np.rint(distances / featurizer.bin_size).astype(int)
-        touched = edges[np.abs(distances - edges * featurizer.bin_size) < 1e-8]
-        compared = ~np.isin(np.arange(featurizer.n_bins), np.concatenate((touched - 1, touched)))
-        theirs = peer.featurize(structure)
-        largest = max(largest, float(np.abs(theirs - rdf[row])[compared].max() / theirs.max()))
-    if largest > 1e-9:
-        raise SystemExit(f"our RDF differs from matminer's by {largest:.2g} of the highest bin: that is a bug, please report it")
-    return largest
+
+    def __init__(self, task: Task, folder: Path, identity: dict[str, Any], console: Console) -> None:
+        self.task = task
+        self.features = Features(task, folder / "magpie.npz")
+        self.rows: list[dict[str, Any]] = []
+        self.parity: dict[str, dict[str, Any]] = {}
+        self.fourier: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.predictions: dict[str, np.ndarray] = {}
+        self.learning_curves: dict[str, dict[str, list[float]]] = {}
+        self._store = CellStore(folder / "cells", identity, console)
+        self._console = console
+
+    def cell(self, cell: Cell) -> None:
+        """Add a cell's rows."""
+        self.features.release(cell.descriptor)
+        content = self._kept(cell.name, lambda: compute(cell, self.task, self.features))
+        arrays = content["arrays"]
+        for i, row in enumerate(content["rows"]):
+            label = dissimilarity_label(cell)
+            name = ", ".join(part for part in (cell.descriptor, row["model"], label, row["target_scale"]) if part)
+            head = {"name": name, "descriptor": cell.descriptor, "dissimilarity": label, "variant": cell.dissimilarity}
+            self.rows.append(head | row | {"seconds": content["seconds"]})
+            self.predictions[name] = arrays[f"predicted_{i}"]
+            is_main = (row["model"], row["target_scale"]) in PARITY_ROWS and cell.dissimilarity == "EMD"
+            fourier = is_structure_factor(cell) and cell.dissimilarity == "RBF" and row["target_scale"] == "log10"
+            if is_main or fourier:
+                self.parity[name] = self._parity(self.task.tested, arrays[f"predicted_{i}"], arrays.get(f"neighbour_{i}"))
+            if fourier:
+                self.fourier[cell.descriptor] = arrays[f"train_predicted_{i}"], arrays[f"predicted_{i}"]
+                self.parity[f"{name}, training part"] = self._parity(self.task.train, arrays[f"train_predicted_{i}"], None)
+
+    def learning_curve(self, cell: Cell) -> None:
+        """Add a cell's learning curve, with the hyperparameters that its row has."""
+        row = next(
+            row
+            for row in self.rows
+            if (row["descriptor"], row["variant"]) == (cell.descriptor, cell.dissimilarity)
+            and (row["model"], row["target_scale"]) in PARITY_ROWS
+            and row["model"].startswith(cell.model)
+        )
+        self.features.release(cell.descriptor)
+        chosen = row["hyperparameters"][0]
+        content = self._kept(
+            f"learning curve: {cell.name}", lambda: ({"curve": learning_curve(cell, self.task, self.features, chosen)}, {})
+        )
+        self.learning_curves[row["name"]] = content["curve"]
+
+    def check_rdf(self) -> float:
+        """Compare our RDF with matminer's."""
+        content = self._kept("RDF against matminer", lambda: ({"difference": self.features.check_rdf(self.task.seed)}, {}))
+        return content["difference"]
+
+    def _kept(self, name: str, compute_cell: Callable[[], tuple[dict[str, Any], dict[str, np.ndarray]]]) -> dict[str, Any]:
+        content = self._store.load(name)
+        if content is None:
+            self._console.print(f"computing: {name}", style="dim", markup=False)
+            fresh, arrays = compute_cell()
+            self._store.save(name, fresh, arrays)
+            content = fresh | {"arrays": arrays}
+        return content
+
+    def _parity(self, rows: np.ndarray, predicted: np.ndarray, neighbour: np.ndarray | None) -> dict[str, Any]:
+        task = self.task
+        return {
+            "material_id": task.material_id[rows].tolist(),
+            "formula": task.formula[rows].tolist(),
+            "true": task.modulus[rows].tolist(),
+            "predicted": predicted.round(2).tolist(),
+            "neighbour_id": None if neighbour is None else task.material_id[neighbour].tolist(),
+        }
 
 
-def run(task: Task, seed: int, stages: Stages) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray], float]:
-    """Compute every row of the table: scores by name, predictions for the test part, and how far our RDF is from matminer's."""
-    featurizer = GRIDFeaturizer.from_preset("zhang2023")
-    train, test, K = task.train, task.test, task.K_VRH
-    with stages("GRID"):
-        grids = featurizer.featurize_sparse(task.crystals, pbar=True)
-    with stages("RDF"):
-        rdf = featurizer.rdf_many(task.crystals)
-    with stages("check RDF against matminer"):
-        difference = check_rdf(task.crystals, rdf, featurizer, seed)
-    distributions = rdf / rdf.sum(axis=1, keepdims=True)
-
-    results: dict[str, dict[str, float]] = {}
-    predictions: dict[str, np.ndarray] = {}
-
-    def add(name: str, k: int, neighbors: np.ndarray, **extra: float) -> None:
-        predicted = K[train][neighbors[:, :k]].mean(axis=1)
-        results[f"{name}, k = {k}"] = scores(K[test], predicted) | extra
-        predictions[f"{name}, k = {k}"] = predicted
-
-    searches = {
-        "10 GRID + composition": (grids, EMDSearch(n_groups=featurizer.n_groups, bin_size=featurizer.bin_size)),
-        "GRID": (grids, EMDSearch(n_groups=featurizer.n_groups, bin_size=featurizer.bin_size, composition_weight=0)),
-        "composition": (grids, EMDSearch(n_groups=featurizer.n_groups, bin_size=featurizer.bin_size, grid_weight=0)),
-        "RDF, EMD": (distributions, EMDSearch(n_groups=1, bin_size=featurizer.bin_size, composition_weight=0)),
-    }
-    for name, (features, search) in searches.items():
-        with stages(f"neighbours: {name}"):
-            search.fit(features[train], task.crystals[train])
-            neighbors = search.kneighbors(features[test], task.crystals[test], k=max(NEIGHBORS), pbar=True)[1]
-        for k in NEIGHBORS:
-            add(name, k, neighbors, evaluated_share=max(search.evaluated_share_, search.transported_share_))
-    with stages("neighbours: RDF, cosine"):
-        cosine = NearestNeighbors(n_neighbors=max(NEIGHBORS), metric="cosine").fit(rdf[train])
-        neighbors = cosine.kneighbors(rdf[test], return_distance=False)
-    for k in NEIGHBORS:
-        add("RDF, cosine", k, neighbors)
-    return results, predictions, difference
+def chosen_cells(options: argparse.Namespace) -> Sequence[Cell]:
+    """List the cells that the command line asks for, in the order in which they are computed."""
+    cells = all_cells()
+    if options.only:
+        return [cell for cell in cells if any(cell.descriptor == d and m in {None, cell.model} for d, m in options.only)]
+    return cells if options.full or options.quick else [cell for cell in cells if cell in DEFAULT]
 
 
-def show(results: dict[str, dict[str, float]], stages: Stages, n_test: int, console: Console) -> None:
-    """Print the table of scores and the time of each stage."""
-    table = Table(title=f"Bulk modulus of {n_test} test crystals, k-nearest neighbours")
-    for header in ("dissimilarity", "MAE / GPa", "median / GPa", "RMSE / GPa", "MAE of log10 K"):
-        table.add_column(header, justify="left" if header == "dissimilarity" else "right")
-    for name, score in results.items():
-        table.add_row(name, *(f"{score[key]:{style}}" for key, style in COLUMNS.items()))
-    table.add_section()
-    table.add_row("published: GRID + composition, k = 1", f"{PUBLISHED['MAE']:.0f}", f"{PUBLISHED['median']:.0f}", "", "")
-    console.print(table)
-    console.print("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.seconds.items()))
+def published_rows() -> list[dict[str, Any]]:
+    """Give the report's figures as rows of the table."""
+    return [
+        {
+            "name": f"published: {descriptor}",
+            "descriptor": f"published: {descriptor}",
+            "model": model,
+            "dissimilarity": dissimilarity,
+            "variant": "",
+            "target_scale": "",
+            "scores": {name: [value, None, None] for name, value in scores.items()},
+            "hyperparameters": [],
+            "seconds": None,
+            "note": PUBLISHED_SOURCE,
+        }
+        for descriptor, model, dissimilarity, scores in PUBLISHED
+    ]
+
+
+def draw(run: Run, target: str, folder: Path) -> list[str]:
+    """Draw what the run has numbers for; give the names of the files."""
+    files = []
+    for file, descriptor, model, scale in (
+        ("parity.png", "GRID + composition", "kNN, k = 1", "GPa"),
+        ("parity_krr.png", "GRID + composition", "KRR", "log10"),
+    ):
+        for row in run.rows:
+            if (row["descriptor"], row["model"], row["target_scale"], row["variant"]) == (descriptor, model, scale, "EMD"):
+                report.draw_parity(run.task, target, run.predictions[row["name"]], row["name"], folder / file)
+                files.append(file)
+    if run.fourier:
+        report.draw_fourier(run.task, target, run.fourier, folder / "fourier.png")
+        files.append("fourier.png")
+    if run.learning_curves:
+        report.draw_learning_curves(run.learning_curves, folder / "learning_curves.png")
+        files.append("learning_curves.png")
+    return files
+
+
+def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bulk_modulus", description=__doc__.splitlines()[0])
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--full", action="store_true", help="compute every cell and the learning curves, up to 40 min")
+    size.add_argument(
+        "--quick", action="store_true", help=f"compute every cell on {QUICK_ENTRIES:,} random entries, about a minute"
+    )
+    parser.add_argument("--target", choices=TARGETS, default="K_VRH", help="modulus to predict")
+    parser.add_argument("--split", choices=SPLITS, default="random", help="grouped: no reduced formula on both sides")
+    parser.add_argument("--cv", type=int, metavar="FOLDS", help="cross-validate with this many folds instead of one 80:20 split")
+    parser.add_argument(
+        "--only",
+        type=read_selection,
+        action="append",
+        metavar="DESCRIPTOR[:MODEL]",
+        help=f"compute these cells only; descriptors: {', '.join((*DESCRIPTORS, *REFERENCES))}; models: {', '.join(MODELS)}",
+    )
+    parser.add_argument("--limit", type=int, help="take a random sample of this many entries, for a quick look")
+    parser.add_argument("--output", type=Path, default=Path("output/bulk_modulus"), help="folder for results.json and figures")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the split, 1 as published")
+    options = parser.parse_args(arguments)
+    if options.cv is not None and not 2 <= options.cv <= 20:
+        parser.error(f"--cv must be between 2 and 20 folds, not {options.cv}")
+    if options.limit is None and options.quick:
+        options.limit = QUICK_ENTRIES
+    return options, parser
+
+
+def read_selection(text: str) -> tuple[str, str | None]:
+    """Read DESCRIPTOR[:MODEL]; a descriptor may have a colon of its own."""
+    descriptors = (*DESCRIPTORS, *REFERENCES)
+    descriptor, _, model = (text, "", "") if text in descriptors else text.rpartition(":")
+    descriptor = descriptor.strip() or text
+    if descriptor not in descriptors:
+        raise argparse.ArgumentTypeError(f"unknown descriptor {descriptor!r}; choose one of {', '.join(map(repr, descriptors))}")
+    if model and model.strip() not in MODELS:
+        raise argparse.ArgumentTypeError(f"unknown model {model.strip()!r}; choose one of {', '.join(map(repr, MODELS))}")
+    return descriptor, model.strip() or None
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bulk_modulus", description=__doc__.splitlines()[0])
-    parser.add_argument("--limit", type=int, help="take a random sample of this many entries, for a quick look")
-    parser.add_argument(
-        "--output", type=Path, default=Path("output/bulk_modulus"), help="folder for results.json and the parity plot"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the split, 1 as published")
-    options = parser.parse_args(arguments)
-    folder = output_folder(options.output)
+    options, parser = parse(arguments)
+    try:
+        task = load_task(options.limit, options.seed, options.target, options.split, options.cv)
+        folder = output_folder(options.output)
+    except (ValueError, SystemExit) as error:
+        parser.error(str(error))
     mpl.use("Agg")
-    stages, console = Stages(), Console()
+    warnings.filterwarnings("ignore", module="pymatgen|matminer")
+    console, stages = Console(width=None if os.isatty(1) else 190), Stages()
+    numbers_depend_on = identity({key: getattr(options, key) for key in ("target", "split", "cv", "limit", "seed")})
+    results = folder / "results.json"
+    set_aside(results, numbers_depend_on, console)
+    cells = chosen_cells(options)
+    tuned_on = min(N_TUNING, len(task.train))
+    console.print(
+        f"{options.target} of {len(task.crystals):,} crystals, {options.split} split, {len(task.folds)} fold(s): "
+        f"{len(task.train):,} to learn from, {len(task.tested):,} tested; hyperparameters chosen on {tuned_on:,} of the training "
+        f"part; {len(cells)} cells"
+    )
     with stages("total"):
-        with stages("load"):
-            task = load_task(options.limit, options.seed)
-        results, predictions, rdf_difference = run(task, options.seed, stages)
-        truth, best = task.K_VRH[task.test], predictions["10 GRID + composition, k = 1"]
-        axes = plot_parity(truth, best, quantity="bulk modulus", unit="GPa")
-        axes.set_title("10 GRID + composition EMD, nearest neighbour")
-        axes.figure.savefig(folder / "parity.png", dpi=150, bbox_inches="tight")
-    show(results, stages, len(task.test), console)
+        run = Run(task, folder, numbers_depend_on, console)
+        for cell in cells:
+            run.cell(cell)
+            if cell in LEARNING_CURVES and (options.full or options.quick):
+                run.learning_curve(cell)
+        rdf_difference = run.check_rdf() if any(cell.descriptor == "RDF" for cell in cells) else None
+        published = published_rows() if options.target == "K_VRH" else []
+        files = draw(run, options.target, folder)
+    stages.seconds["features"] = run.features.seconds
+    claims = check_claims(run.rows, options.target, options.split)
+    left_out = not_applicable() if options.full or options.quick else []
+    report.show_rows(run.rows + published, left_out, f"{TARGETS[options.target].capitalize()}, {options.split} split", console)
+    report.show_fourier(run.rows, console)
+    report.show_claims(claims, console)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    console.print(f"total {stages.seconds['total']:.1f} s, of it features {run.features.seconds:.1f} s; peak memory {peak:.0f} MB")
     content = provenance() | {
-        "seed": options.seed,
+        "identity": numbers_depend_on,
         "entries": len(task.crystals),
-        "test_entries": len(task.test),
-        "published": PUBLISHED,
-        "scores": results,
+        "test_entries": len(task.tested),
+        "tuned_on": tuned_on,
+        "rows": run.rows + published,
+        "not_applicable": left_out,
+        "claims": claims,
+        "parity": run.parity,
+        "learning_curves": run.learning_curves,
         "rdf_against_matminer": rdf_difference,
         "seconds": stages.seconds,
+        "peak_MB": peak,
     }
-    write_json(folder / "results.json", content)
-    console.print(f"written: {folder / 'results.json'}, {folder / 'parity.png'}")
+    write_json(results, content)
+    console.print(f"written to {folder}: results.json, {', '.join(files)}", markup=False)
 
 
 if __name__ == "__main__":

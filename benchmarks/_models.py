@@ -1,0 +1,265 @@
+"""Models of the comparison: hyperparameters by cross-validation inside the training part, then a fit on all of it.
+
+Kernel ridge regression and LASSO learn the modulus in GPa and its decadic logarithm side by side, so that both share every
+factorisation; the score is the mean absolute error in GPa for either.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import lasso_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks._task import Task
+
+SCALES = ("GPa", "log10")
+"""Scales on which the modulus is learned; the columns of every two-column target."""
+
+LINEAR_ALPHAS = tuple(10.0**exponent for exponent in range(-4, 2))
+KERNEL_ALPHAS = (0.003, 0.01, 0.03, 0.1, 0.3)
+GAMMAS = (0.125, 0.25, 0.5, 1.0, 2.0)
+"""In units of 1 / median dissimilarity."""
+
+GAMMAS_OF_TWO = ((0.125, 0.25, 0.5), (0.5, 1.0, 2.0))
+"""For GRID and composition together, each in units of 1 / its median."""
+
+LASSO_ALPHAS = tuple(10.0 ** (-0.5 * step) for step in range(1, 7))
+"""In units of the smallest one that leaves no feature."""
+
+LASSO_ITERATIONS = 1000
+LASSO_TOLERANCE = 0.01
+N_TREES = 200
+
+
+@dataclass
+class Prediction:
+    """What one model predicts for the test rows, on one scale, in GPa."""
+
+    predicted: np.ndarray
+    hyperparameters: dict[str, float] = field(default_factory=dict)
+    neighbour: np.ndarray | None = None
+    train_predicted: np.ndarray | None = None
+    note: str = ""
+
+
+class Kernel(Protocol):
+    """A kernel between rows of the task."""
+
+    alphas: tuple[float, ...]
+
+    def grid(self, rows: np.ndarray) -> list[dict[str, float]]:
+        """Hyperparameters to choose from."""
+
+    def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:
+        """Evaluate the kernel; the result is a new array."""
+
+
+class LinearKernel:
+    """Scalar products of vectors."""
+
+    alphas = LINEAR_ALPHAS
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.X = X
+
+    def grid(self, rows: np.ndarray) -> list[dict[str, float]]:  # noqa: ARG002  has none
+        """Give the one choice without hyperparameters."""
+        return [{}]
+
+    def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:  # noqa: ARG002
+        """Evaluate the kernel."""
+        return self.X[rows] @ self.X[columns].T
+
+
+class ExponentialKernel:
+    """exp(-Σ γ·dissimilarity): the RBF kernel of squared Euclidean distances, the Laplacian kernel of EMDs.
+
+    Parameters
+    ----------
+    dissimilarities : dict of str to ndarray of shape (n, n)
+        By the name of their γ.
+    """
+
+    alphas = KERNEL_ALPHAS
+
+    def __init__(self, **dissimilarities: np.ndarray) -> None:
+        self.dissimilarities = dissimilarities
+
+    def grid(self, rows: np.ndarray) -> list[dict[str, float]]:
+        """Give multiples of 1 / median dissimilarity among the rows."""
+        factors = (GAMMAS,) if len(self.dissimilarities) == 1 else GAMMAS_OF_TWO
+        gammas = []
+        for matrix, multiples in zip(self.dissimilarities.values(), factors, strict=True):
+            values = matrix[np.ix_(rows, rows)]
+            median = float(np.median(values[~np.eye(len(rows), dtype=bool)]))
+            gammas.append([multiple / (median or 1.0) for multiple in multiples])
+        return [dict(zip(self.dissimilarities, choice, strict=True)) for choice in product(*gammas)]
+
+    def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:
+        """Evaluate the kernel."""
+        exponent = np.zeros((len(rows), len(columns)), np.float32)
+        for name, matrix in self.dissimilarities.items():
+            part = matrix[np.ix_(rows, columns)]
+            part *= -parameters[name]
+            exponent += part
+        return np.exp(exponent, out=exponent)
+
+
+class Target:
+    """The modulus on both scales, as differences from the training mean, and back."""
+
+    def __init__(self, modulus: np.ndarray) -> None:
+        both = np.column_stack((modulus, np.log10(modulus)))
+        self._mean = both.mean(axis=0)
+        self._range = modulus.min(), modulus.max()
+        self.centred = both - self._mean
+
+    def modulus(self, centred: np.ndarray, scale: str) -> np.ndarray:
+        """Turn predictions on a scale into GPa; they are clipped to the range of the training part."""
+        column = SCALES.index(scale)
+        values = centred + self._mean[column]
+        if scale == "log10":
+            values = 10.0 ** np.clip(values, *np.log10(self._range))
+        return np.clip(values, *self._range)
+
+    def errors(self, centred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """Mean absolute errors in GPa of two columns of predictions."""
+        return np.array([np.abs(self.modulus(centred[:, i], scale) - truth).mean() for i, scale in enumerate(SCALES)])
+
+
+def kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
+    """Fit kernel ridge regression; give predictions on both scales."""
+    return fit_kernel_ridge(task, kernel, tune_kernel_ridge(task, kernel, train), train, test)
+
+
+def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> dict[str, dict[str, float]]:
+    """Choose the kernel's hyperparameters and α on both scales by grid search."""
+    rows, folds = task.tuning(train)
+
+    def tried() -> Iterator[tuple[dict[str, float], np.ndarray]]:
+        for parameters in kernel.grid(rows):
+            K = kernel(rows, rows, parameters)
+            errors = np.zeros((len(kernel.alphas), len(SCALES)))
+            for inside, outside in folds:
+                target = Target(task.modulus[rows[inside]])
+                inner, outer = K[np.ix_(inside, inside)].astype(np.float64), K[np.ix_(outside, inside)]
+                for i, alpha in enumerate(kernel.alphas):
+                    predicted = outer @ _solve(inner.copy(), alpha, target.centred)
+                    errors[i] += target.errors(predicted, task.modulus[rows[outside]]) / len(folds)
+            yield from (({**parameters, "alpha": alpha}, errors[i]) for i, alpha in enumerate(kernel.alphas))
+
+    return _best(tried())
+
+
+def fit_kernel_ridge(
+    task: Task, kernel: Kernel, chosen: dict[str, dict[str, float]], train: np.ndarray, test: np.ndarray
+) -> dict[str, Prediction]:
+    """Fit with given hyperparameters; scales that share them share the factorisation."""
+    target = Target(task.modulus[train])
+    out = {}
+    for parameters in {tuple(choice.items()): choice for choice in chosen.values()}.values():
+        scales = [scale for scale in chosen if chosen[scale] == parameters]
+        y = target.centred[:, [SCALES.index(scale) for scale in scales]]
+        neighbour = None
+        if isinstance(kernel, LinearKernel) and kernel.X.shape[1] < len(train):
+            X = kernel.X[train]
+            weights = _solve(X.T @ X, parameters["alpha"], X.T @ y)
+            fitted, predicted = X @ weights, kernel.X[test] @ weights
+        else:
+            weights = _solve(kernel(train, train, parameters).astype(np.float64, copy=False), parameters["alpha"], y)
+            fitted = y - parameters["alpha"] * weights
+            K = kernel(test, train, parameters)
+            predicted = K @ weights
+            if isinstance(kernel, ExponentialKernel):
+                neighbour = train[K.argmax(axis=1)]
+        for i, scale in enumerate(scales):
+            out[scale] = Prediction(
+                target.modulus(predicted[:, i], scale), parameters, neighbour, target.modulus(fitted[:, i], scale)
+            )
+    return {scale: out[scale] for scale in chosen}
+
+
+def lasso(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
+    """Fit LASSO on both scales; α is a multiple of the smallest one that leaves no feature."""
+    rows, folds = task.tuning(train)
+    errors = np.zeros((len(LASSO_ALPHAS), len(SCALES)))
+    for inside, outside in folds:
+        target = Target(task.modulus[rows[inside]])
+        path = _lasso_paths(X[rows[inside]], target.centred, X[rows[outside]])[0]
+        errors += [target.errors(predicted, task.modulus[rows[outside]]) / len(folds) for predicted in path]
+    chosen = _best(({"alpha / alpha_max": alpha}, errors[i]) for i, alpha in enumerate(LASSO_ALPHAS))
+    target = Target(task.modulus[train])
+    predicted, used, converged = _lasso_paths(X[train], target.centred, X[test])
+    out = {}
+    for column, scale in enumerate(SCALES):
+        i = LASSO_ALPHAS.index(chosen[scale]["alpha / alpha_max"])
+        note = f"{used[i, column]} of {X.shape[1]} features" + ("" if converged[i, column] else ", not converged")
+        out[scale] = Prediction(target.modulus(predicted[i][:, column], scale), chosen[scale], note=note)
+    return out
+
+
+def random_forest(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
+    """Fit a random forest on both scales, with a third of the features at each split."""
+    target = Target(task.modulus[train])
+    out = {}
+    for column, scale in enumerate(SCALES):
+        forest = RandomForestRegressor(N_TREES, max_features=1 / 3, n_jobs=2, random_state=task.seed)
+        forest.fit(X[train], target.centred[:, column])
+        note = f"{N_TREES} trees, a third of the features at each split"
+        out[scale] = Prediction(target.modulus(forest.predict(X[test]), scale), note=note)
+    return out
+
+
+def neighbour_mean(task: Task, neighbours: np.ndarray) -> Prediction:
+    """Predict the mean modulus of the neighbours, shape (n_test, k)."""
+    return Prediction(task.modulus[neighbours].mean(axis=1), neighbour=neighbours[:, 0])
+
+
+def _best(tried: Iterator[tuple[dict[str, float], np.ndarray]]) -> dict[str, dict[str, float]]:
+    """Give, for each scale, the first choice of the smallest error."""
+    choices, errors = zip(*tried, strict=True)
+    return {scale: choices[row] for scale, row in zip(SCALES, np.argmin(errors, axis=0), strict=True)}
+
+
+def _solve(A: np.ndarray, alpha: float, y: np.ndarray) -> np.ndarray:
+    """Solve (A + α) w = y for a symmetric A, which is overwritten."""
+    A.flat[:: len(A) + 1] += alpha
+    factor: Any = cho_factor(A.T, lower=True, overwrite_a=True, check_finite=False)
+    return cho_solve(factor, y, check_finite=False)
+
+
+def _lasso_paths(X: np.ndarray, y: np.ndarray, X_test: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Predict for every α and both columns of y; tell how many features are used and whether the descent converged."""
+    mean = X.mean(axis=0)
+    centred = np.asfortranarray(X - mean)
+    gram, products = centred.T @ centred, centred.T @ y
+    predicted = np.empty((len(LASSO_ALPHAS), len(X_test), len(SCALES)))
+    used, converged = (np.empty((len(LASSO_ALPHAS), len(SCALES)), np.int64) for _ in range(2))
+    for column in range(len(SCALES)):
+        alphas = np.abs(products[:, column]).max() / len(X) * np.array(LASSO_ALPHAS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            _, weights, _, iterations = lasso_path(
+                centred,
+                np.ascontiguousarray(y[:, column]),
+                alphas=alphas,
+                precompute=gram,
+                Xy=products[:, column],
+                max_iter=LASSO_ITERATIONS,
+                tol=LASSO_TOLERANCE,
+                return_n_iter=True,
+            )
+        predicted[:, :, column] = ((X_test - mean) @ weights).T
+        used[:, column] = (weights != 0).sum(axis=0)
+        converged[:, column] = np.array(iterations) < LASSO_ITERATIONS
+    return list(predicted), used, converged

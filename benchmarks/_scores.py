@@ -1,0 +1,70 @@
+"""Scores of predicted moduli, each with a bootstrap interval."""
+
+from __future__ import annotations
+
+import numpy as np
+
+RESAMPLES = 500
+CHUNK = 50
+"""Resamples that are in memory together."""
+
+SCORES = {
+    "MAE": "GPa",
+    "median": "GPa",
+    "RMSE": "GPa",
+    "MAE_log10": "",
+    "relative_MAE": "%",
+    "R2": "",
+}
+"""Name and unit of each score; "median" is the median absolute error."""
+
+
+def statistics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the scores along the last axis.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of shape (..., n)
+        Moduli above 0, in GPa.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (...)
+        In the units of SCORES; the relative MAE is the mean of |predicted - truth| / truth.
+    """
+    error = np.abs(predicted - truth)
+    spread = ((truth - truth.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    squares = (error**2).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may hold one value only
+        r_squared = 1 - squares / spread
+    return {
+        "MAE": error.mean(axis=-1),
+        "median": np.median(error, axis=-1),
+        "RMSE": np.sqrt(squares / error.shape[-1]),
+        "MAE_log10": np.abs(np.log10(predicted) - np.log10(truth)).mean(axis=-1),
+        "relative_MAE": 100 * (error / truth).mean(axis=-1),
+        "R2": r_squared,
+    }
+
+
+def scores(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, list[float]]:
+    """Compute every score with its 95 % interval: [value, low, high], percentiles of resampled entries.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of shape (n,)
+        Moduli above 0, in GPa.
+    seed : int
+        Of the resampling; the same seed draws the same entries for every model, so that rows can be compared.
+    """
+    rng = np.random.default_rng(seed)
+    resampled: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}
+    for _ in range(0, RESAMPLES, CHUNK):
+        rows = rng.integers(0, len(truth), (CHUNK, len(truth)))
+        for name, values in statistics(truth[rows], predicted[rows]).items():
+            resampled[name].append(values)
+    out = {}
+    for name, value in statistics(truth, predicted).items():
+        low, high = np.nanpercentile(np.concatenate(resampled[name]), (2.5, 97.5))
+        out[name] = [float(value), float(low), float(high)]
+    return out

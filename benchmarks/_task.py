@@ -1,0 +1,111 @@
+"""The learning task of the benchmark: crystals, one modulus each, and the folds that are learned from and tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, train_test_split
+
+from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
+
+if TYPE_CHECKING:
+    from matminer_grid import CrystalTable
+
+TARGETS = {"K_VRH": "bulk modulus", "G_VRH": "shear modulus"}
+SPLITS = ("random", "grouped")
+
+CV_SEED = 18012019
+"""Seed of the folds of a cross-validation, matbench's."""
+
+N_TUNING = 2500
+"""Entries of the training part, at most, on which hyperparameters are chosen."""
+
+TUNING_FOLDS = 3
+
+MIN_ENTRIES = 20
+
+
+@dataclass(frozen=True)
+class Task:
+    """Crystals and their moduli in GPa, with the rows of the training and the test part of each fold."""
+
+    crystals: CrystalTable
+    material_id: np.ndarray
+    formula: np.ndarray
+    modulus: np.ndarray
+    folds: list[tuple[np.ndarray, np.ndarray]]
+    split: str
+    seed: int
+
+    @property
+    def train(self) -> np.ndarray:
+        """Training rows of the first fold, which is the only one without cross-validation."""
+        return self.folds[0][0]
+
+    @property
+    def test(self) -> np.ndarray:
+        """Test rows of the first fold."""
+        return self.folds[0][1]
+
+    @property
+    def tested(self) -> np.ndarray:
+        """Rows that are tested in any fold, ascending within each."""
+        return np.concatenate([test for _, test in self.folds])
+
+    def tuning(self, train: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """Draw the part of the training rows on which hyperparameters are chosen, and its folds as positions in that part."""
+        rng = np.random.default_rng(self.seed)
+        rows = np.sort(rng.choice(train, min(N_TUNING, len(train)), replace=False))
+        return rows, _folds(self.formula[rows], self.split, TUNING_FOLDS, self.seed)
+
+
+def load_task(limit: int | None, seed: int, target: str = "K_VRH", split: str = "random", n_folds: int | None = None) -> Task:
+    """Take the entries of the 78 elements, or a random `limit` of them, and split them.
+
+    Parameters
+    ----------
+    limit : int or None
+        Number of entries to draw; all 11,699 if None.
+    seed : int
+        Of the draw and of the 80:20 split.
+    target : {"K_VRH", "G_VRH"}
+    split : {"random", "grouped"}
+        "grouped" keeps entries of one reduced formula on one side.
+    n_folds : int, optional
+        Folds of a cross-validation; one 80:20 split without.
+
+    Raises
+    ------
+    ValueError
+        `limit` is too small or larger than the data.
+    """
+    table = load_mp_elasticity_table()
+    rows = np.nonzero(within_substitution_table(table.crystals))[0]
+    if limit is not None:
+        if not MIN_ENTRIES <= limit <= len(rows):
+            raise ValueError(f"--limit must be between {MIN_ENTRIES} and {len(rows)}, not {limit}")
+        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    formula = table.formula[rows]
+    if n_folds is not None:
+        folds = _folds(formula, split, n_folds, CV_SEED)
+    elif split == "grouped":
+        folds = list(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(formula, groups=formula))
+    else:
+        folds = [tuple(train_test_split(np.arange(len(rows)), test_size=0.2, random_state=seed))]
+    return Task(table.crystals[rows], table.material_id[rows], formula, getattr(table, target)[rows], folds, split, seed)
+
+
+def within_substitution_table(crystals: CrystalTable) -> np.ndarray:
+    """Tell which crystals hold none but the elements of the substitution table."""
+    known = [number for number in np.unique(crystals.numbers) if species_symbol(int(number)) in SUBSTITUTION_ELEMENTS]
+    outside = ~np.isin(crystals.numbers, known)
+    owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
+    return np.bincount(owner, weights=outside, minlength=len(crystals)) == 0
+
+
+def _folds(formula: np.ndarray, split: str, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    splitter = (GroupKFold if split == "grouped" else KFold)(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(formula, groups=formula if split == "grouped" else None))

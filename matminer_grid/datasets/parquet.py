@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +28,9 @@ REQUIRED = ("lattice", "frac_coords", "numbers")
 
 OPTIONAL = ("occupancies", "site_index")
 """Columns of disordered crystals."""
+
+PROVENANCE = "matminer_grid.provenance"
+"""Key of the Parquet metadata that holds, as JSON, where a file's data are from."""
 
 TEXT_COLUMNS = {"structure": "json", "cif": "cif"}
 """Columns that may stand for those: their names and formats."""
@@ -81,6 +85,31 @@ def load_crystals(path: str | Path) -> tuple[CrystalTable, pd.DataFrame]:
     for row, problem in crystals.errors().items():
         raise ValueError(f"{path}: row {row}: {problem}") from problem
     return crystals, table.drop_columns([name for name in (*REQUIRED, *OPTIONAL) if name in table.column_names]).to_pandas()
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Read where the data of a Parquet file are from: what :func:`fetch_materials_project` wrote into its metadata.
+
+    Parameters
+    ----------
+    path : str or Path
+        A Parquet file.
+
+    Returns
+    -------
+    dict
+        Empty for a file that doesn't say.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        There is no such file, or it is no Parquet file.
+    """
+    metadata = open_parquet(path).schema_arrow.metadata or {}
+    try:
+        return json.loads(metadata.get(PROVENANCE.encode(), b"{}"))
+    except ValueError as error:
+        raise ValueError(f"{path}: the metadata {PROVENANCE} is no JSON: {error}") from error
 
 
 def open_parquet(path: str | Path) -> pq.ParquetFile:

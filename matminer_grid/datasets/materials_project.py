@@ -1,0 +1,309 @@
+"""Elastic moduli from the Materials Project's API (extra ``[mp]``), written to the schema of the embedded data."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pymatgen.core import Composition
+from tqdm.auto import tqdm
+
+from matminer_grid.crystal import Crystal, CrystalTable
+from matminer_grid.datasets.formats import crystal_from_dict
+from matminer_grid.datasets.materials_project_client import Client
+from matminer_grid.datasets.parquet import PROVENANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+FIELDS = (
+    "material_id",
+    "structure",
+    "bulk_modulus",
+    "shear_modulus",
+    "universal_anisotropy",
+    "state",
+    "warnings",
+    "deprecated",
+)
+"""What is asked of ``materials.elasticity.search``."""
+
+NEEDED = ("material_id", "structure", "bulk_modulus", "shear_modulus")
+"""Fields without which nothing can be made of an answer."""
+
+ID_PAGE = 1000
+"""Identifiers asked for at once."""
+
+
+def fetch_materials_project(
+    path: str | Path,
+    api_key: str | None = None,
+    *,
+    bulk_modulus: tuple[float, float] = (0.0, 1000.0),
+    shear_modulus: tuple[float, float] = (0.0, 1000.0),
+    with_warnings: bool = True,
+    chunk_size: int = 200,
+    endpoint: str | None = None,
+    overwrite: bool = False,
+    retry_wait: float = 2.0,
+    pbar: bool = True,
+) -> dict[str, Any]:
+    """Fetch the elastic moduli of all crystals that the Materials Project has, and write them to a Parquet file.
+
+    Materials are fetched in pieces, each of which is kept in the folder ``<path>.parts`` until all are there: called again after a
+    broken connection or a kill, the function goes on where it stopped. Filters are applied here, not by the server, so that they
+    can be changed without loss until the file is written.
+
+    Parameters
+    ----------
+    path : str or Path
+        The Parquet file to write; :func:`load_crystals` reads it.
+    api_key : str, optional
+        Key of the Materials Project; by default MP_API_KEY of the environment, or PMG_MAPI_KEY of pymatgen's settings. It is sent
+        to the server, and written nowhere.
+    bulk_modulus, shear_modulus : tuple of float
+        Least and largest Voigt-Reuss-Hill average to keep, in GPa.
+    with_warnings : bool
+        Whether to keep crystals whose calculation the Materials Project warns of; the warnings stand in a column of their own.
+    chunk_size : int
+        Materials a piece.
+    endpoint : str, optional
+        Address of the API, if it isn't the Materials Project's.
+    overwrite : bool
+        Whether to replace an existing file.
+    retry_wait : float
+        Seconds before a failed request is made again; doubled each time.
+    pbar : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    dict
+        What is also kept in the file as provenance: database version, date, query, and the numbers of crystals found, kept and
+        dropped by reason.
+
+    Raises
+    ------
+    ImportError
+        mp-api is not installed.
+    FileExistsError
+        The file exists.
+    ValueError
+        There is no key, or its form is wrong; or the API answers in another form than this function knows.
+    PermissionError
+        The key was refused.
+    ConnectionError
+        The API can't be reached, or fails again and again; what was fetched is kept.
+
+    References
+    ----------
+    A. Jain et al., APL Materials 1 (2013) 011002, 10.1063/1.4812323.
+    M. de Jong et al., Sci. Data 2 (2015) 150009, 10.1038/sdata.2015.9.
+    """
+    path = Path(path)
+    if find_spec("mp_api") is None:
+        raise ImportError("mp-api is needed to ask the Materials Project: pip install 'matminer-grid[mp]'")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists: choose another name, or say overwrite=True")
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be 1 or more, not {chunk_size}")
+    client = Client(api_key, endpoint, retry_wait)
+    del api_key  # tracebacks may show local variables
+    parts = path.with_name(path.name + ".parts")
+    try:
+        plan = _plan(parts, client, chunk_size)
+        pieces = _fetch_pieces(parts, plan, client, pbar)
+    except (ConnectionError, PermissionError) as error:
+        kept = len(list(parts.glob("*.parquet"))) if parts.is_dir() else 0
+        if not kept:
+            raise
+        raise type(error)(f"{error} {kept} pieces are kept in {parts}: call again to go on from there") from None
+    query = {"bulk_modulus": list(bulk_modulus), "shear_modulus": list(shear_modulus), "with_warnings": with_warnings}
+    table, dropped = _filter(pieces, query)
+    provenance = {
+        "source": "Materials Project, materials.elasticity.search",
+        "licence": "CC BY 4.0",
+        "database_version": plan["database_version"],
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "mp_api": version("mp-api"),
+        "query": query | {"fields": list(FIELDS)},
+        "n_found": len(plan["material_ids"]),
+        "n_kept": len(table),
+        "dropped": dropped,
+    }
+    table = table.replace_schema_metadata({PROVENANCE: json.dumps(provenance)})
+    _write_table(table, path)
+    shutil.rmtree(parts)
+    return provenance
+
+
+def _plan(parts: Path, client: Client, chunk_size: int) -> dict[str, Any]:
+    """Take up the plan of an earlier call if it is for the same version of the database, else make one."""
+    file = parts / "plan.json"
+    database_version = client.database_version
+    try:
+        plan = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        plan = {}
+    if (plan.get("database_version"), plan.get("fields")) == (database_version, list(FIELDS)):
+        return plan
+    documents = client.search(["material_id"], ID_PAGE)
+    if any("material_id" not in document for document in documents):
+        raise ValueError("the Materials Project's answers have no field 'material_id': try a newer mp-api or matminer-grid")
+    ids = list(dict.fromkeys(str(document["material_id"]) for document in documents))
+    if not ids:
+        raise ValueError("the Materials Project found no elastic moduli at all: try a newer mp-api or matminer-grid")
+    plan = {"database_version": database_version, "fields": list(FIELDS), "chunk_size": chunk_size, "material_ids": ids}
+    if parts.exists():
+        shutil.rmtree(parts)
+    parts.mkdir(parents=True)
+    _write_atomically(file, lambda temporary: temporary.write_text(json.dumps(plan), encoding="utf-8"))
+    return plan
+
+
+def _fetch_pieces(parts: Path, plan: dict[str, Any], client: Client, pbar: bool) -> list[pa.Table]:
+    ids, size = plan["material_ids"], plan["chunk_size"]
+    pieces = []
+    with tqdm(total=len(ids), desc="Materials Project", disable=not pbar) as bar:
+        for index, start in enumerate(range(0, len(ids), size)):
+            file = parts / f"{index:06d}.parquet"
+            piece = _read_piece(file)
+            if piece is None:
+                wanted = ids[start : start + size]
+                piece = parse_documents(client.search(FIELDS, size, wanted), wanted)
+                _write_table(piece, file)
+            pieces.append(piece)
+            bar.update(min(size, len(ids) - start))
+    return pieces
+
+
+def _read_piece(file: Path) -> pa.Table | None:
+    try:
+        return pq.read_table(file)
+    except (FileNotFoundError, pa.ArrowException, OSError):
+        return None  # it is fetched again
+
+
+def parse_documents(documents: Sequence[dict[str, Any]], wanted: Sequence[str]) -> pa.Table:
+    """Turn the API's answers into rows, in the order of the identifiers; what a row lacks stands in its column `problem`.
+
+    Raises
+    ------
+    ValueError
+        No answer at all has one of the fields needed: it was renamed or changed its form.
+    """
+    for field in NEEDED:
+        usable = [document for document in documents if _usable(document.get(field), field)]
+        if documents and not usable:
+            has = ", ".join(sorted({name for document in documents for name in document}))
+            raise ValueError(
+                f"none of the Materials Project's {len(documents)} answers has the field {field!r} in a known form (they have "
+                f"{has}): the API has changed; try a newer mp-api or matminer-grid"
+            )
+    by_id = {str(document.get("material_id")): document for document in documents}
+    rows, crystals = [], []
+    for material_id in wanted:
+        row, crystal = _row(material_id, by_id.get(material_id))
+        rows.append(row)
+        crystals.append(crystal)
+    schema = pa.schema(
+        {
+            "material_id": pa.string(),
+            "formula": pa.string(),
+            "K_VRH": pa.float64(),
+            "G_VRH": pa.float64(),
+            "elastic_anisotropy": pa.float64(),
+            "warnings": pa.list_(pa.string()),
+            "problem": pa.string(),
+        }
+    )
+    table = pa.Table.from_pylist(rows, schema=schema)
+    placed = CrystalTable.from_crystals(crystal or PLACEHOLDER for crystal in crystals).to_arrow()
+    for name in placed.column_names:
+        table = table.append_column(name, placed.column(name))
+    return table
+
+
+PLACEHOLDER = Crystal([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, 0, 0]], [1], [1], [0])  # type: ignore[arg-type]
+"""Stands in a row that has no crystal; such rows are dropped."""
+
+
+def _row(material_id: str, document: dict[str, Any] | None) -> tuple[dict[str, Any], Crystal | None]:
+    row: dict[str, Any] = {"material_id": material_id}
+    if document is None:
+        return row | {"problem": "not in the answer"}, None
+    K, G = _average(document.get("bulk_modulus")), _average(document.get("shear_modulus"))
+    anisotropy = document.get("universal_anisotropy")
+    row |= {"K_VRH": K, "G_VRH": G, "elastic_anisotropy": math.nan if anisotropy is None else float(anisotropy)}
+    row["warnings"] = [str(warning) for warning in document.get("warnings") or []]
+    state = document.get("state")
+    if state is not None and str(getattr(state, "value", state)) not in {"successful", "True"}:
+        return row | {"problem": "the calculation failed"}, None
+    if document.get("deprecated"):
+        return row | {"problem": "deprecated"}, None
+    if K is None or G is None:
+        return row | {"problem": "no modulus"}, None
+    try:
+        structure = document.get("structure")
+        crystal = crystal_from_dict(structure) if isinstance(structure, dict) else Crystal.from_structure(structure)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return row | {"problem": "no valid structure"}, None
+    row["formula"] = Composition(crystal.formula).reduced_formula
+    return row, crystal
+
+
+def _usable(value: Any, field: str) -> bool:
+    return _average(value) is not None if field.endswith("_modulus") else value is not None
+
+
+def _average(modulus: Any) -> float | None:
+    """Take the Voigt-Reuss-Hill average out of a dictionary or a document."""
+    value = modulus.get("vrh") if isinstance(modulus, dict) else getattr(modulus, "vrh", None)
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _filter(pieces: list[pa.Table], query: dict[str, Any]) -> tuple[pa.Table, dict[str, int]]:
+    table = pa.concat_tables(pieces)
+    keep = []
+    dropped: Counter[str] = Counter()
+    columns = ("problem", "K_VRH", "G_VRH", "warnings")
+    for row, (problem, K, G, notes) in enumerate(zip(*(table.column(name).to_pylist() for name in columns), strict=True)):
+        reason = problem
+        if reason is None and not query["bulk_modulus"][0] <= K <= query["bulk_modulus"][1]:
+            reason = "bulk modulus out of range"
+        elif reason is None and not query["shear_modulus"][0] <= G <= query["shear_modulus"][1]:
+            reason = "shear modulus out of range"
+        elif reason is None and notes and not query["with_warnings"]:
+            reason = "warnings"
+        if reason is None:
+            keep.append(row)
+        else:
+            dropped[reason] += 1
+    kept = table.take(pa.array(keep, pa.int64()))
+    names = ["material_id", "formula", "lattice", "frac_coords", "numbers"]
+    if any(kept.column("occupancies").is_valid().to_pylist()):
+        names += ["occupancies", "site_index"]
+    return kept.select([*names, "K_VRH", "G_VRH", "elastic_anisotropy", "warnings"]), dict(dropped)
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    _write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

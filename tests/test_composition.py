@@ -38,7 +38,8 @@ def linear_program(a: Composition, b: Composition) -> float:
     rows = np.kron(np.eye(len(p)), np.ones(len(q)))
     columns = np.kron(np.ones(len(p)), np.eye(len(q)))
     equal = np.concatenate([rows, columns[:-1]])  # the last one follows from the others
-    return linprog(distance[np.ix_(i, j)].ravel(), A_eq=equal, b_eq=np.concatenate([p, q[:-1]])).fun
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}  # 1e-7 lets small fractions go
+    return linprog(distance[np.ix_(i, j)].ravel(), A_eq=equal, b_eq=np.concatenate([p, q[:-1]]), options=tight).fun
 
 
 class TestFractions:

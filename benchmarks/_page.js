@@ -60,14 +60,15 @@
       const high = Math.max(...truth, ...predicted) * 1.15;
       const type = document.getElementById("parity-log").checked ? "log" : "linear";
       const range = type === "log" ? [Math.log10(low), Math.log10(high)] : [0, high];
-      picked.textContent = hint;
+      const hidden = type === "log" ? predicted.filter((value) => value <= 0).length : 0;
+      picked.textContent = hint + (hidden ? ` ${hidden} predictions of 0 or below don't show on logarithmic axes.` : "");
       Plotly.react(element, [
         { x: [low, high], y: [low, high], mode: "lines", line: { color: "#1c2430", dash: "dash", width: 1 }, hoverinfo: "skip" },
         { x: truth, y: predicted, text, hoverinfo: "text", mode: "markers", marker: { size: 6, color: COLORS[0], opacity: 0.45 } },
       ], {
         font: FONT, showlegend: false, hovermode: "closest", margin: { l: 64, r: 16, t: 12, b: 56 }, plot_bgcolor: "#fff",
-        xaxis: axis(`True (${parity.unit})`, { type, range, dtick: type === "log" ? 1 : undefined }),
-        yaxis: axis(`Predicted (${parity.unit})`, { type, range, dtick: type === "log" ? 1 : undefined, scaleanchor: "x" }),
+        xaxis: axis(`True (${parity.unit})`, { type, range, dtick: type === "log" ? 1 : undefined, constrain: "domain" }),
+        yaxis: axis(`Predicted (${parity.unit})`, { type, range, dtick: type === "log" ? 1 : undefined, scaleanchor: "x", constrain: "domain" }),
       }, CONFIG);
     }
 
@@ -94,7 +95,7 @@
     }));
     Plotly.newPlot(element, traces, {
       font: FONT, margin: { l: 64, r: 16, t: 12, b: 56 }, legend: { orientation: "h", y: -0.2 },
-      xaxis: axis("Training crystals", { type: "log" }), yaxis: axis(`Test MAE (${data.unit})`, { type: "log" }),
+      xaxis: axis("Training crystals", { type: "log", dtick: "D2", tickformat: ",d" }), yaxis: axis(`Test MAE (${data.unit})`, { type: "log" }),
     }, CONFIG);
   }
 

@@ -28,6 +28,16 @@ PROVENANCE = {
 }
 """What stands at the end of a page, where the results have it, with its name there."""
 
+SCORES = {
+    "MAE": "MAE / GPa",
+    "median": "Median / GPa",
+    "RMSE": "RMSE / GPa",
+    "MAE_log10": "MAE of log₁₀",
+    "relative_MAE": "Relative MAE / %",
+    "R2": "R²",
+}
+"""Headers of the scores; "median" is the median absolute error."""
+
 OUTCOMES = {
     "holds": '<span class="good">holds</span>',
     "fails": '<span class="bad">fails</span>',
@@ -142,7 +152,8 @@ def write_bulk_modulus_page(path: Path, results: dict[str, Any]) -> None:
     results : dict
         "rows", a list of {"descriptor", "model", "dissimilarity", "target_scale", "scores": {name: [value, low, high]}, "seconds",
         "note"}; and, where there are any, "parity", {row: {"material_id", "formula", "true", "predicted", "neighbour_id"}} with
-        lists of one length (neighbour_id may be None), "learning_curves", {row: {"n", "MAE"}}, and what :func:`write_page` reads.
+        lists of one length (neighbour_id may be None), "learning_curves", {row: {"n", "MAE"}},
+        "claims", "not_applicable" as :mod:`benchmarks.bulk_modulus` writes them, and what :func:`write_page` reads.
 
     Raises
     ------
@@ -150,7 +161,9 @@ def write_bulk_modulus_page(path: Path, results: dict[str, Any]) -> None:
         A part of the results is missing.
     """
     unit = "GPa"
-    sections = [Section("scores", "Scores on the test part", _scores(results["rows"]))]
+    sections = [Section("scores", "Scores on the test part", _scores(results["rows"], results.get("not_applicable", ())))]
+    if results.get("claims"):
+        sections.append(Section("claims", "What was said, and what comes out", _claims(results["claims"])))
     data: dict[str, Any] = {"unit": unit}
     if results.get("parity"):
         data["parity"] = _interned(results["parity"]) | {"unit": unit}
@@ -168,43 +181,6 @@ def write_bulk_modulus_page(path: Path, results: dict[str, Any]) -> None:
     )
     name = "shear modulus" if str(results.get("target", "")).startswith("G") else "bulk modulus"
     write_page(path, f"Predicting the {name}", subtitle, sections, data, results)
-
-
-def write_similarity_page(path: Path, results: dict[str, Any]) -> None:
-    """Write the page of :mod:`benchmarks.similarity`.
-
-    Parameters
-    ----------
-    path : Path
-    results : dict
-        What similarity.json holds: "checks", "notes", "examined", "series", "units", "parameters", and what
-        :func:`write_page` reads.
-
-    Raises
-    ------
-    KeyError
-        A part of the results is missing.
-    """
-    sections = [
-        Section("checks", "What was said, and what comes out", _checks(results)),
-        Section("examined", "What doesn't come out, looked at more closely", _examined(results)),
-    ]
-    for name, series in results["series"].items():
-        key = escape(name)
-        figures = "".join(
-            f'<div class="plot matrix" data-draw="matrix" data-series="{key}" data-method="{escape(method)}"></div>'
-            for method in series["matrices"]
-        )
-        rows = f'<div class="plot curves" data-draw="rows" data-series="{key}"></div>'
-        picture = f'<p><a href="{key}.png">The matrices as a picture</a></p>'
-        sections.append(Section(name.replace("_", "-"), series["title"], f'<div class="matrices">{figures}</div>{rows}{picture}'))
-    p = results["parameters"]
-    subtitle = (
-        f"Figure 2 of {REPORT} and more: series of related crystals, compared with every method. Cutoff {p['cutoff']:g} Å, bins of "
-        f"{p['bin_size']:g} Å, {p['n_groups']} groups."
-    )
-    data = {"series": results["series"], "units": results["units"]}
-    write_page(path, "Which dissimilarity sees what a chemist sees?", subtitle, sections, data, results)
 
 
 def _plain(cell: str | float | None) -> Cell:
@@ -226,15 +202,39 @@ def _score(score: Sequence[float] | None) -> Cell:
     return Cell(f"{value:{digits}}{interval}", value)
 
 
-def _scores(rows: Sequence[dict[str, Any]]) -> str:
+def _scores(rows: Sequence[dict[str, Any]], not_applicable: Sequence[dict[str, str]]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
-    headers = ["Descriptor", "Model", "Dissimilarity or kernel", "Target as", *names, "Time / s", "Note"]
+    headers = [
+        "Descriptor",
+        "Model",
+        "Dissimilarity",
+        "Target as",
+        *(SCORES.get(name, name) for name in names),
+        "Time / s",
+    ]
     lines = []
     for row in rows:
-        text = [row["descriptor"], row["model"], row["dissimilarity"] or "", row["target_scale"] or ""]
+        note = f"<small>{escape(row['note'])}</small>" if row["note"] else ""
+        text = [
+            row["descriptor"],
+            Cell(escape(row["model"]) + note, row["model"]),
+            row["dissimilarity"] or "",
+            row["target_scale"] or "",
+        ]
         seconds = None if row["seconds"] is None else Cell(f"{row['seconds']:.1f}", row["seconds"])
-        lines.append([*text, *(_score(row["scores"].get(name)) for name in names), seconds, row["note"] or ""])
-    return "<p>A click on a header sorts the table. Small figures: bootstrap intervals.</p>" + table(headers, lines)
+        lines.append([*text, *(_score(row["scores"].get(name)) for name in names), seconds])
+    missing = [[row["descriptor"], row["model"], row["dissimilarity"], row["note"]] for row in not_applicable]
+    reasons = "<h3>What makes no sense</h3>" + table(["Descriptor", "Model", "Dissimilarity", "Why"], missing) if missing else ""
+    return "<p>A click on a header sorts the table. Small figures: bootstrap intervals.</p>" + table(headers, lines) + reasons
+
+
+def _claims(claims: Sequence[dict[str, Any]]) -> str:
+    lines = []
+    for claim in claims:
+        outcome = "holds" if claim["holds"] else "fails"
+        values = [Cell(f"{claim[key]:.2f} {escape(claim['unit'])}", claim[key]) for key in ("first_value", "second_value")]
+        lines.append([claim["claim"], Cell(OUTCOMES[outcome], outcome), claim["first"], values[0], claim["second"], values[1]])
+    return table(["Statement", "Outcome", "Of this", "its error", "and this", "its error"], lines)
 
 
 def _parity(parity: dict[str, Any]) -> str:
@@ -265,31 +265,6 @@ def _interned(parity: dict[str, Any]) -> dict[str, Any]:
                 lists.append(values)
             rows[name][key] = places[text]
     return {"lists": lists, "rows": rows}
-
-
-def _checks(results: dict[str, Any]) -> str:
-    lines = []
-    for check in results["checks"]:
-        outcome = "holds" if check["holds"] else "fails"
-        said_by = "report" if check["source"] == "report" else "this benchmark"
-        title = results["series"][check["series"]]["title"]
-        lines.append([title, Cell(OUTCOMES[outcome], outcome), check["statement"], check["numbers"], said_by])
-    return table(["Series", "Outcome", "Statement", "Numbers", "Said by"], lines)
-
-
-def _examined(results: dict[str, Any]) -> str:
-    notes = "".join(f"<p>{escape(note)}</p>" for note in results["notes"])
-    keys = [key for key in results["examined"][0] if key.startswith("from")]
-    lines = [
-        [row["cells"], Cell(f"{row['bin_size']:g}", row["bin_size"]), *(_ratio(row[key]) for key in keys)]
-        for row in results["examined"]
-    ]
-    legend = "<p>Largest dissimilarity to an intermediate phase, that of SrO and SrTiO₃ = 1; the statement comes out above 1.</p>"
-    return notes + legend + '<div class="tall">' + table(["Cells", "Bin / Å", *keys], lines) + "</div>"
-
-
-def _ratio(value: float) -> Cell:
-    return Cell(f'<span class="good">{value:.4f}</span>' if value > 1 else f"{value:.4f}", value)
 
 
 def _provenance(results: dict[str, Any]) -> str:

@@ -19,9 +19,9 @@ import numpy as np
 from rich.console import Console
 from scipy.spatial.distance import cdist
 
-from benchmarks._page import write_similarity_page
 from benchmarks._run import Stages, output_folder, provenance, write_json
 from benchmarks._similarity_checks import Check, examine_layered, run_checks
+from benchmarks._similarity_page import write_similarity_page
 from benchmarks.prototypes import BUILDERS, SRTIO3_EDGE, Series, intergrowth_series, ruddlesden_popper_series
 from matminer_grid import GRIDFeaturizer, grid_emd
 from matminer_grid.plotting import plot_dissimilarity_matrix

@@ -43,6 +43,11 @@ def bulk_modulus_results() -> dict:
             "GRID, kNN": shared | {"predicted": [160.0, 140.0, 175.0], "neighbour_id": ["mp-4019", "mp-23", "mp-90"]},
             "GRID + composition, KRR": shared | {"predicted": [165.0, 139.0, 180.0], "neighbour_id": None},
         },
+        "claims": [
+            {"claim": "GRID is better than RDF", "first": "GRID", "first_value": 9.0, "second": "RDF", "second_value": 27.0}
+            | {"unit": "GPa", "holds": True}
+        ],
+        "not_applicable": [{"descriptor": "hkl", "model": "kNN", "dissimilarity": "EMD", "note": "no distribution"}],
         "learning_curves": {"GRID, kNN": {"n": [100, 1000, 9000], "MAE": [40.0, 25.0, 18.0]}},
     }
 
@@ -76,6 +81,11 @@ class TestFile:
         text = page.read_text(encoding="utf-8")
         for part in ("2026-01-01 00:00 UTC", "ab" * 32, "numba 0.60", "total 12.3 s", "<dt>Seed</dt><dd>1</dd>"):
             assert part in text
+
+    def test_claims_and_what_makes_no_sense(self, page):
+        text = page.read_text(encoding="utf-8")
+        assert '<span class="good">holds</span>' in text
+        assert "no distribution" in text
 
     def test_columns_of_numbers_are_sorted_as_numbers(self):
         html = table(["name", "n"], [["b", 9.0], ["a", 10.0], ["c", None], [Cell("<b>d</b>", "d"), 1]])
@@ -117,7 +127,10 @@ class TestBrowser:
 
     def test_a_click_on_a_header_sorts(self, browser):
         def column(i):
-            return [cell.text.split("\n")[0] for cell in browser.find_elements("css selector", f"#scores tbody td:nth-child({i})")]
+            return [
+                cell.text.split("\n")[0]
+                for cell in browser.find_elements("css selector", f"#scores div:first-of-type tbody td:nth-child({i})")
+            ]
 
         assert column(5) == ["9.0", "27.0", "12.5"]
         header = browser.find_element("css selector", "#scores th:nth-child(5)")

@@ -153,13 +153,15 @@ def write_bulk_modulus_page(path: Path, results: dict[str, Any]) -> None:
         "rows", a list of {"descriptor", "model", "dissimilarity", "target_scale", "scores": {name: [value, low, high]}, "seconds",
         "note"}; and, where there are any, "parity", {row: {"material_id", "formula", "true", "predicted", "neighbour_id"}} with
         lists of one length (neighbour_id may be None), "learning_curves", {row: {"n", "MAE"}},
-        "claims", "not_applicable" as :mod:`benchmarks.bulk_modulus` writes them, and what :func:`write_page` reads.
+        "claims", "not_applicable" and "identity" as :mod:`benchmarks.bulk_modulus` writes them, and what :func:`write_page` reads.
 
     Raises
     ------
     KeyError
         A part of the results is missing.
     """
+    identity = results["identity"]
+    results = results | identity["options"] | {"dataset_sha256": identity["dataset"]}
     unit = "GPa"
     sections = [Section("scores", "Scores on the test part", _scores(results["rows"], results.get("not_applicable", ())))]
     if results.get("claims"):
@@ -179,7 +181,7 @@ def write_bulk_modulus_page(path: Path, results: dict[str, Any]) -> None:
         f"{results['entries']:,} crystals of the Materials Project; k-nearest neighbours, kernel ridge regression and "
         f"LASSO on GRID, RDF, composition and structure factors, after {REPORT} and {PAPER}."
     )
-    name = "shear modulus" if str(results.get("target", "")).startswith("G") else "bulk modulus"
+    name = "shear modulus" if results["target"].startswith("G") else "bulk modulus"
     write_page(path, f"Predicting the {name}", subtitle, sections, data, results)
 
 

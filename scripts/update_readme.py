@@ -69,7 +69,7 @@ def update(run: Path, readme: Path, pictures: list[str]) -> None:
     images = readme.parent / "docs" / "images"
     shown = [f"![{Path(name).stem.replace('_', ' ').capitalize()}](docs/images/{name})" for name in pictures]
     packages = f"matminer-grid {results['packages']['matminer-grid']}, Python {results['python']}"
-    source = f"{results['date']}, {_text(results['machine'])}; {results['entries']:,} crystals, seed {results['seed']}; {packages}."
+    source = f"{results['date']}, {_text(results['machine'])}; {results['entries']:,} crystals, seed {results['identity']['options']['seed']}; {packages}."
     content = "\n\n".join(["", table(results["rows"]), source, *shown, ""]).strip("\n")
     filled = fill(readme.read_text(encoding="utf-8"), f"\n{content}\n")
     images.mkdir(parents=True, exist_ok=True)

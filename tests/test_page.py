@@ -16,9 +16,8 @@ PROVENANCE = {
     "machine": "a <fast> one, 2 cores",
     "python": "3.11",
     "packages": {"numpy": "2.0", "numba": "0.60"},
-    "seed": 1,
+    "identity": {"dataset": "ab" * 32, "options": {"seed": 1, "target": "K_VRH"}},
     "entries": 11_699,
-    "dataset_sha256": "ab" * 32,
     "seconds": {"total": 12.3},
 }
 

@@ -13,7 +13,7 @@ RESULTS = {
     "python": "3.11",
     "packages": {"matminer-grid": "1.0"},
     "entries": 11_699,
-    "seed": 1,
+    "identity": {"options": {"seed": 1}},
     "rows": [
         ROW,
         ROW | {"descriptor": "hkl", "scores": {}},

@@ -8,7 +8,17 @@ from matplotlib.collections import PolyCollection
 from matplotlib.patches import StepPatch
 
 from matminer_grid import GRIDFeaturizer
-from matminer_grid.plotting import ROW_FILL, plot_dissimilarity_matrix, plot_grid, plot_parity
+from matminer_grid.plotting import (
+    ROW_FILL,
+    plot_dissimilarity_matrix,
+    plot_emd_by_group,
+    plot_grid,
+    plot_learning_curve,
+    plot_parity,
+    plot_rdf,
+    plotly_dissimilarity_matrix,
+    plotly_parity,
+)
 from tests.conftest import perovskite
 
 
@@ -190,3 +200,163 @@ class TestDissimilarityMatrix:
     def test_bad_input(self, matrix, labels, message):
         with pytest.raises(ValueError, match=message):
             plot_dissimilarity_matrix(matrix, labels)
+
+
+def lines_differ_without_colour(ax) -> bool:
+    styles = [patch.get_linestyle() for patch in ax.patches if not patch.get_fill()]
+    return len({str(style) for style in styles}) == len(styles)
+
+
+class TestGridMap:
+    def test_all_groups_by_default_with_the_first_on_top(self):
+        featurizer = GRIDFeaturizer()
+        grid = featurizer.grid(perovskite())
+        ax = plot_grid(grid, featurizer.bin_edges, kind="map")
+        (mesh,) = ax.collections
+        np.testing.assert_allclose(mesh.get_array().filled(0), 100 * grid, rtol=0, atol=1e-12)
+        assert mesh.get_array().mask.sum() == (grid == 0).sum()
+        assert ax.yaxis_inverted()
+        assert ax.get_xlim() == (0.0, 10.0)
+        assert (ax.get_xlabel(), ax.figure.axes[1].get_ylabel()) == ("Distance (Å)", "Sites (%)")
+
+    def test_darker_is_more_in_grey_too(self):
+        ax = plot_grid(np.eye(3), np.arange(4.0), kind="map", n_groups=2)
+        lightness = ax.collections[0].cmap(np.linspace(0, 1, 20))[:, :3] @ [0.299, 0.587, 0.114]
+        assert (np.diff(lightness) < 0).all()
+        assert ax.collections[0].get_array().shape == (2, 3)
+
+    def test_empty(self):
+        assert plot_grid(np.zeros((2, 3)), np.arange(4.0), kind="map").collections[0].get_clim() == (0.0, 100.0)
+
+    def test_unknown_kind(self):
+        with pytest.raises(ValueError, match="kind must be 'histograms' or 'map', not 'heat'"):
+            plot_grid(np.eye(3), np.arange(4.0), kind="heat")
+
+    def test_few_groups_are_all_drawn(self):
+        assert len(bars(plot_grid(np.eye(3), np.arange(4.0)))) == 3
+
+
+class TestRDF:
+    def test_one_is_an_area(self):
+        featurizer = GRIDFeaturizer()
+        rdf = featurizer.rdf(perovskite())
+        ax = plot_rdf(rdf, featurizer.bin_edges)
+        (area,) = bars(ax)
+        np.testing.assert_array_equal(area.get_data().values, rdf)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("Distance (Å)", "Radial distribution function")
+        assert ax.get_legend() is None
+
+    def test_several_are_lines_with_names(self):
+        _, given = plt.subplots()
+        ax = plot_rdf(np.arange(12.0).reshape(3, 4), np.arange(5.0), ["a", "b", "c"], ax=given)
+        assert ax is given
+        assert not bars(ax)
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
+        assert lines_differ_without_colour(ax)
+
+    @pytest.mark.parametrize(
+        ("rdf", "edges", "labels", "message"),
+        [
+            ([1.0, 2.0], [0, 1], None, r"bin_edges must have the shape \(3,\) for 2 bins, not \(2,\)"),
+            ([], [0], None, r"rdf must be one row of numbers or several, not of shape \(0,\)"),
+            ([1.0, np.inf], [0, 1, 2], None, "rdf has values that are NaN or infinite"),
+            ([1.0, 2.0], [0, 1, 2], ["a", "b"], "labels must name each of the 1 rows of rdf, not 2"),
+        ],
+    )
+    def test_bad_input(self, rdf, edges, labels, message):
+        with pytest.raises(ValueError, match=message):
+            plot_rdf(rdf, edges, labels)
+
+
+class TestEmdByGroup:
+    def test_one_pair_with_its_mean(self):
+        ax = plot_emd_by_group([0.0, 0.1, 0.5])
+        (area,) = bars(ax)
+        np.testing.assert_array_equal(area.get_data().values, [0.0, 0.1, 0.5])
+        np.testing.assert_array_equal(area.get_data().edges, [0.5, 1.5, 2.5, 3.5])
+        np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), 0.2)
+        assert ax.get_ylabel() == "EMD of the group (Å)"
+        assert ax.get_ylim()[0] == 0
+
+    def test_several_pairs(self):
+        ax = plot_emd_by_group([[0.0, 0.2], [0.4, 0.4]], ["bcc and fcc", "bcc and hcp"])
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+            "bcc and fcc (mean 0.100 Å)",
+            "bcc and hcp (mean 0.400 Å)",
+        ]
+        assert lines_differ_without_colour(ax)
+
+    @pytest.mark.parametrize(
+        ("values", "labels", "message"),
+        [
+            ([[[0.1]]], None, r"not of shape \(1, 1, 1\)"),
+            ([0.1, np.nan], None, "NaN or infinite"),
+            ([0.1, -0.1], None, "emd_by_group has negative values"),
+            ([[0.1], [0.2]], ["a"], "labels must name each of the 2 rows of emd_by_group, not 1"),
+        ],
+    )
+    def test_bad_input(self, values, labels, message):
+        with pytest.raises(ValueError, match=message):
+            plot_emd_by_group(values, labels)
+
+
+class TestLearningCurve:
+    def test_curves_in_one_picture(self):
+        ax = plot_learning_curve([100, 1000], [30, 20], spread=[2, 1], label="kNN")
+        assert plot_learning_curve([100, 1000], [25, 12], label="kernel", ax=ax) is ax
+        first, second = (container.lines[0] for container in ax.containers)
+        np.testing.assert_array_equal(first.get_ydata(), [30, 20])
+        assert first.get_marker() != second.get_marker()
+        assert first.get_linestyle() != second.get_linestyle()
+        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("Number of training crystals", "MAE (GPa)")
+        assert {text.get_text() for text in ax.get_legend().get_texts()} == {"kNN", "kernel"}
+
+    def test_ticks_are_plain_numbers(self):
+        ax = plot_learning_curve([100, 1000, 9000], [31, 23, 16], unit="")
+        ax.figure.canvas.draw()
+        assert "1,000" in [label.get_text() for label in ax.get_xticklabels()]
+        assert "20" in [label.get_text() for label in ax.get_yticklabels()]
+        assert ax.get_ylabel() == "MAE"
+
+    @pytest.mark.parametrize(
+        ("sizes", "errors", "spread", "message"),
+        [
+            ([], [], None, r"as long as each other and not empty, not \(0,\) and \(0,\)"),
+            ([1, 2], [1], None, r"not \(2,\) and \(1,\)"),
+            ([1, 2], [1, 0], None, "error has values that are NaN, infinite or not above zero"),
+            ([2, 1], [1, 1], None, "n_train must ascend"),
+            ([1, 2], [1, 1], [0.1], "spread must have a number of at least 0 for each error"),
+            ([1, 2], [1, 1], [0.1, -1], "spread must have a number of at least 0 for each error"),
+        ],
+    )
+    def test_bad_input(self, sizes, errors, spread, message):
+        with pytest.raises(ValueError, match=message):
+            plot_learning_curve(sizes, errors, spread)
+
+
+class TestPlotly:
+    def test_parity(self):
+        figure = plotly_parity([443, 160], [431, 172], ["C", "MgO"], log=True)
+        points, diagonal = figure.data
+        assert points.text == ("C", "MgO")
+        assert (tuple(points.x), tuple(points.y)) == ((443, 160), (431, 172))
+        assert tuple(diagonal.x) == tuple(diagonal.y)
+        assert figure.layout.xaxis.type == "log"
+        np.testing.assert_allclose(figure.layout.xaxis.range, np.log10(diagonal.x))
+        assert figure.layout.xaxis.title.text == "True bulk modulus (GPa)"
+        assert figure.layout.title.text == "MAE 12.0 GPa, median 12.0 GPa, n = 2"
+
+    def test_matrix(self):
+        figure = plotly_dissimilarity_matrix([[0, 3, 1], [3, 0, 2], [1, 2, 0]], ["fcc", "bcc", "hcp"], ordered=True)
+        (cells,) = figure.data
+        np.testing.assert_array_equal(cells.z, [[0, 1, 3], [1, 0, 2], [3, 2, 0]])
+        assert [list(pair) for pair in cells.customdata[0]] == [["fcc", "fcc"], ["fcc", "hcp"], ["fcc", "bcc"]]
+        assert figure.layout.yaxis.autorange == "reversed"
+        assert cells.colorbar.title.text == "Dissimilarity (Å)"
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match="labels must name each of the 2 points, not 1"):
+            plotly_parity([1, 2], [1, 2], ["C"])
+        with pytest.raises(ValueError, match="matrix must be symmetric"):
+            plotly_dissimilarity_matrix([[0, 1], [2, 0]])

@@ -1,0 +1,22 @@
+"""Figures from arrays, with matplotlib and plotly: they read in grey and for colour-blind readers.
+
+Functions named ``plot_...`` draw with matplotlib, into given axes or a figure of their own, and hand the axes back. Those named
+``plotly_...`` make figures to look into with the mouse, where each point tells its name.
+"""
+
+from matminer_grid.plotting.grid import ROW_FILL, plot_grid, plot_rdf
+from matminer_grid.plotting.interactive import plotly_dissimilarity_matrix, plotly_parity
+from matminer_grid.plotting.parity import plot_learning_curve, plot_parity
+from matminer_grid.plotting.similarity import plot_dissimilarity_matrix, plot_emd_by_group
+
+__all__ = [
+    "ROW_FILL",
+    "plot_dissimilarity_matrix",
+    "plot_emd_by_group",
+    "plot_grid",
+    "plot_learning_curve",
+    "plot_parity",
+    "plot_rdf",
+    "plotly_dissimilarity_matrix",
+    "plotly_parity",
+]

@@ -1,0 +1,180 @@
+"""Pictures of how well a model predicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from matminer_grid.plotting._checks import DASHES, MARKERS, checked_pairs, limits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+
+def plot_parity(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    ax: Axes | None = None,
+    unit: str = "GPa",
+    quantity: str = "bulk modulus",
+    log: bool = False,
+    gridsize: int = 60,
+) -> Axes:
+    """Draw predictions against true values as a map of point density, with the line x = y and the errors.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n,)
+        True and predicted values.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure. A colour bar is set beside it.
+    unit : str, default "GPa"
+        Unit of the values.
+    quantity : str, default "bulk modulus"
+        What the values are, for the axis labels.
+    log : bool, default False
+        Whether both axes are logarithmic.
+    gridsize : int, default 60
+        Number of hexagons along an axis.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        The arrays are empty or of different shapes, have values that are NaN or infinite, or, with `log`, not above zero.
+
+    Examples
+    --------
+    >>> from matminer_grid.plotting import plot_parity
+    >>> ax = plot_parity([10, 100, 200], [12, 90, 210])
+    >>> ax.get_xlabel()
+    'True bulk modulus (GPa)'
+    """
+    true, predicted = checked_pairs(y_true, y_pred, log)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
+    low, high = limits(np.concatenate((true, predicted)), log)
+    scale: Literal["linear", "log"] = "log" if log else "linear"
+    extent = (np.log10(low), np.log10(high)) * 2 if log else (low, high) * 2
+    density = ax.hexbin(
+        true,
+        predicted,
+        gridsize=gridsize,
+        extent=extent,
+        xscale=scale,
+        yscale=scale,
+        bins="log",
+        mincnt=1,
+        cmap=ListedColormap(mpl.colormaps["Blues"](np.linspace(0.4, 1.0, 256))),
+        linewidths=0.2,
+        zorder=2,
+    )
+    ax.plot([low, high], [low, high], color="black", linewidth=1.0, linestyle=(0, (5, 3)), label="$x = y$", zorder=3)
+    bar = ax.figure.colorbar(density, ax=ax, label="Number of crystals", ticks=LogLocator(subs=(1, 2, 5)), format="%g")
+    bar.ax.minorticks_off()
+    bar.outline.set_visible(False)
+    errors = np.abs(predicted - true)
+    text = f"MAE {errors.mean():.1f} {unit}\nmedian {np.median(errors):.1f} {unit}\n$n$ = {len(true):,}"
+    ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", ha="left", zorder=4)
+    ax.legend(loc="lower right", frameon=False)
+    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    ax.set_xlabel(f"True {quantity} ({unit})")
+    ax.set_ylabel(f"Predicted {quantity} ({unit})")
+    if log:
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_major_formatter("{x:g}")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_learning_curve(
+    n_train: ArrayLike,
+    error: ArrayLike,
+    spread: ArrayLike | None = None,
+    label: str | None = None,
+    ax: Axes | None = None,
+    unit: str = "GPa",
+    score: str = "MAE",
+) -> Axes:
+    """Draw how the error falls with the number of training crystals, on logarithmic axes.
+
+    Call it again with the same axes for another model: it gets the next marker, dash and colour.
+
+    Parameters
+    ----------
+    n_train : array-like of shape (n,)
+        Numbers of training crystals, ascending.
+    error : array-like of shape (n,)
+        Error at each, above 0.
+    spread : array-like of shape (n,), optional
+        Standard deviation of each error over repetitions, drawn as a bar to both sides.
+    label : str, optional
+        Name of the model, for the legend.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+    unit : str, default "GPa"
+        Unit of the error; "" for none.
+    score : str, default "MAE"
+        Name of the error.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        The arrays are empty or of different shapes, the numbers don't ascend, or values are NaN, infinite or not above zero.
+
+    Examples
+    --------
+    >>> from matminer_grid.plotting import plot_learning_curve
+    >>> ax = plot_learning_curve([100, 1000, 9000], [31, 23, 16], label="nearest neighbour")
+    >>> ax.get_ylabel()
+    'MAE (GPa)'
+    """
+    sizes, errors = np.asarray(n_train, dtype=np.float64), np.asarray(error, dtype=np.float64)
+    if sizes.ndim != 1 or sizes.shape != errors.shape or not sizes.size:
+        raise ValueError(f"n_train and error must be as long as each other and not empty, not {sizes.shape} and {errors.shape}")
+    for name, values in (("n_train", sizes), ("error", errors)):
+        if not (np.isfinite(values) & (values > 0)).all():
+            raise ValueError(f"{name} has values that are NaN, infinite or not above zero")
+    if not (np.diff(sizes) > 0).all():
+        raise ValueError("n_train must ascend")
+    bars = None if spread is None else np.asarray(spread, dtype=np.float64)
+    if bars is not None and (bars.shape != sizes.shape or not (np.isfinite(bars) & (bars >= 0)).all()):
+        raise ValueError("spread must have a number of at least 0 for each error")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
+    number = len(ax.containers)
+    ax.errorbar(
+        sizes,
+        errors,
+        yerr=bars,
+        label=label,
+        marker=MARKERS[number % len(MARKERS)],
+        linestyle=DASHES[number % len(DASHES)],
+        color=mpl.colormaps["cividis"](0.25 * (number % 4)),
+        markersize=5,
+        linewidth=1.4,
+        capsize=2.5,
+    )
+    ax.set(xscale="log", yscale="log", xlabel="Number of training crystals", ylabel=f"{score} ({unit})" if unit else score)
+    ax.xaxis.set_major_formatter("{x:,g}")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.grid(visible=True, which="major", color="0.9", linewidth=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    if label is not None:
+        ax.legend(frameon=False)
+    return ax

@@ -19,10 +19,10 @@ SCORES = {"MAE": ("MAE / GPa", ".1f"), "median": ("median / GPa", ".1f"), "MAE_l
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Make a Markdown table of the rows that have scores, in the order of the run."""
-    scored = [row for row in rows if row["scores"]]
+    """Make a Markdown table of the rows that have one of these scores, in the order of the run."""
+    scored = [row for row in rows if SCORES.keys() & row["scores"].keys()]
     if not scored:
-        raise ValueError("no row of the run has scores")
+        raise ValueError(f"no row of the run has one of the scores {', '.join(SCORES)}")
     names = [name for name in SCORES if any(name in row["scores"] for row in scored)]
     lines = ["| descriptor | model | " + " | ".join(SCORES[name][0] for name in names) + " |", "|---|---|" + "---:|" * len(names)]
     for row in scored:
@@ -69,7 +69,8 @@ def update(run: Path, readme: Path, pictures: list[str]) -> None:
     images = readme.parent / "docs" / "images"
     shown = [f"![{Path(name).stem.replace('_', ' ').capitalize()}](docs/images/{name})" for name in pictures]
     packages = f"matminer-grid {results['packages']['matminer-grid']}, Python {results['python']}"
-    source = f"{results['date']}, {_text(results['machine'])}; {results['entries']:,} crystals, seed {results['identity']['options']['seed']}; {packages}."
+    seed = results["identity"]["options"]["seed"]
+    source = f"{results['date']}, {_text(results['machine'])}; {results['entries']:,} crystals, seed {seed}; {packages}."
     content = "\n\n".join(["", table(results["rows"]), source, *shown, ""]).strip("\n")
     filled = fill(readme.read_text(encoding="utf-8"), f"\n{content}\n")
     images.mkdir(parents=True, exist_ok=True)

@@ -278,9 +278,6 @@ def _run(kernel: Any, table: CrystalTable, *arguments: Any) -> dict[int, Excepti
     status = np.empty(len(table), np.int64)
     kernel(table.lattices, table.site_offsets, table.frac_coords, table.site_occupancies, *arguments, status)
     return {
-        int(row): ValueError(
-            f"{table[int(row)].formula}: two sites lie on the same point and their occupancies add up to more than 1; "
-            "remove one, or make the occupancies add up to 1"
-        )
-        for row in np.nonzero(status == kernels.COINCIDENT_SITES)[0]
+        int(row): ValueError(f"{table[int(row)].formula}: {kernels.PROBLEMS[status[row]]}")
+        for row in np.nonzero(status != kernels.OK)[0]
     }

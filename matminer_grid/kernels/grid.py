@@ -42,8 +42,19 @@ COUNT_TOLERANCE = 1e-9
 OCCUPANCY_TOLERANCE = 1e-6
 """Rounding that the occupancy of coincident sites may exceed 1 by."""
 
+MAX_NEIGHBORS = 20_000_000
+"""Neighbours of a site that a search may have to hold, at mean density; buffers take some 32 bytes for each."""
+
 OK = 0
 COINCIDENT_SITES = 1
+TOO_MANY_NEIGHBORS = 2
+PROBLEMS = {
+    COINCIDENT_SITES: "two sites lie on the same point and their occupancies add up to more than 1; "
+    "remove one, or make the occupancies add up to 1",
+    TOO_MANY_NEIGHBORS: f"a site has more than {MAX_NEIGHBORS:,} neighbours within reach, the limit; "
+    "check that the lattice is in Å, or take a smaller cutoff or fewer groups",
+}
+"""What is wrong with a crystal, by the status that a kernel gives for it."""
 
 
 @jit
@@ -325,6 +336,11 @@ def _first_radius(volume, total_occupancy, n_groups, longest):
 
 
 @jit
+def _too_many(volume, n_sites, radius):
+    return 4 / 3 * math.pi * radius**3 * (n_sites / volume) > MAX_NEIGHBORS
+
+
+@jit
 def _nearest_bin(distance, bin_size):
     """Bin of a distance, by the rule of EDGE_TOLERANCE; bin j is [j * bin_size, (j + 1) * bin_size)."""
     shifted = distance + EDGE_TOLERANCE
@@ -450,7 +466,10 @@ def _crystal_grid(lattice, frac_coords, occupancies, bin_size, n_groups, smearin
     total = occupancies.sum()
     # beyond the longest radius nothing can reach a bin
     longest = n_bins * bin_size + (TAIL * smearing if smearing > 0 else 0.0)
-    radius = _first_radius(cell[0, 0] * cell[1, 1] * cell[2, 2], total, n_groups, longest)
+    volume = cell[0, 0] * cell[1, 1] * cell[2, 2]
+    radius = _first_radius(volume, total, n_groups, longest)
+    if _too_many(volume, frac.shape[0], radius):
+        return TOO_MANY_NEIGHBORS
     neighborhood = _neighborhood(cell, frac, occupancies, radius)
     distances, weights = np.empty(512), np.empty(512)
     counts, values, one = np.empty(n_bins), np.empty(n_bins), np.ones(1)
@@ -484,7 +503,7 @@ def grid_batch(lattices, site_offsets, frac_coords, occupancies, bin_size, n_gro
     out : (N, n_groups, n_bins)
         Filled with the fraction of sites.
     status : (N,) of int
-        Filled with OK or COINCIDENT_SITES.
+        Filled with OK or a key of PROBLEMS.
     """
     for i in range(lattices.shape[0]):
         sites = slice(site_offsets[i], site_offsets[i + 1])
@@ -502,9 +521,12 @@ def rdf_batch(lattices, site_offsets, frac_coords, occupancies, bin_size, out, s
         occupancy = occupancies[sites]
         reduced, frac = reduce_cell(lattices[i], frac_coords[sites])
         cell = lower_triangular(reduced)
+        out[i] = 0.0
+        if _too_many(cell[0, 0] * cell[1, 1] * cell[2, 2], frac.shape[0], cutoff):
+            status[i] = TOO_MANY_NEIGHBORS
+            continue
         neighborhood = _neighborhood(cell, frac, occupancy, cutoff)
         total = occupancy.sum()
-        out[i] = 0.0
         status[i] = OK
         for site in range(frac.shape[0]):
             n, coincident, _, _, distances, weights = _neighbors(
@@ -529,10 +551,13 @@ def ranked_distances(lattice, frac_coords, occupancies, n_groups, cutoff):
     reduced, frac = reduce_cell(lattice, frac_coords)
     cell = lower_triangular(reduced)
     total = occupancies.sum()
-    radius = _first_radius(cell[0, 0] * cell[1, 1] * cell[2, 2], total, n_groups, cutoff)
+    groups, ranked, parts = np.empty(1024, np.int64), np.empty(1024), np.empty(1024)
+    volume = cell[0, 0] * cell[1, 1] * cell[2, 2]
+    radius = _first_radius(volume, total, n_groups, cutoff)
+    if _too_many(volume, frac.shape[0], radius):
+        return groups[:0], ranked[:0], parts[:0], TOO_MANY_NEIGHBORS
     neighborhood = _neighborhood(cell, frac, occupancies, radius)
     distances, weights = np.empty(512), np.empty(512)
-    groups, ranked, parts = np.empty(1024, np.int64), np.empty(1024), np.empty(1024)
     size = 0
     for site in range(frac.shape[0]):
         n, coincident, radius, neighborhood, distances, weights = _neighbors(

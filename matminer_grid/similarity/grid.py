@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from matminer_grid.crystal import Crystal, as_crystal
 from matminer_grid.kernels import emd as kernels
-from matminer_grid.kernels.grid import COINCIDENT_SITES, ranked_distances
+from matminer_grid.kernels.grid import OK, PROBLEMS, ranked_distances
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -245,8 +245,8 @@ def grid_emd_exact(
         groups, distances, fractions, status = ranked_distances(
             crystal.lattice, crystal.frac_coords, crystal.site_occupancies, int(n_groups), float(cutoff)
         )
-        if status == COINCIDENT_SITES:
-            raise ValueError(f"{crystal.formula}: two sites lie on the same point and their occupancies add up to more than 1")
+        if status != OK:
+            raise ValueError(f"{crystal.formula}: {PROBLEMS[status]}")
         parts.append((groups, distances, sign * fractions))
     groups, distances, fractions = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.lexsort((distances, groups))

@@ -271,7 +271,7 @@ def _archive(path: Path) -> Iterator[Source | StructureRecord]:
 
 
 def _lines(path: Path) -> Iterator[Source | StructureRecord]:
-    number = 0
+    number = n_structures = 0
     try:
         with open_binary(path) as file:
             while line := file.readline(MAX_FILE_SIZE + 1):
@@ -281,8 +281,10 @@ def _lines(path: Path) -> Iterator[Source | StructureRecord]:
                     yield StructureRecord(f"{path}:{number}", error=error)
                     return
                 if line.strip():
+                    n_structures += 1
                     yield Source(f"{path}:{number}", "json", line)
     except DAMAGED as error:
         yield StructureRecord(str(path), error=f"it can't be read on after line {number}: {error}")
-    if number == 0:
+        return
+    if n_structures == 0:
         yield StructureRecord(str(path), error="it is empty; one structure in JSON on each line is needed")

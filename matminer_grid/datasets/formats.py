@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymatgen.core import DummySpecies, Element, Lattice, Structure
+from pymatgen.core.composition import CompositionError
+from pymatgen.core.structure import StructureError
 
 from matminer_grid.crystal import Crystal
 from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM
@@ -48,10 +50,13 @@ UNREADABLE = (
     MemoryError,
     OSError,
     RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
-    re.error,
+    CompositionError,
+    StructureError,
     Warning,
+    re.error,
 )
 """What parsers raise for files that they can't read; pymatgen's raise any of these, warnings too."""
 
@@ -132,6 +137,8 @@ def parse_structures(content: bytes, kind: str) -> tuple[list[Crystal], list[str
             crystals, notes = (_parse_json(content), []) if kind == "json" else _parse_text(content, kind)
         except UNREADABLE as error:
             raise ValueError(_explain(error, kind)) from error
+    if any(DUMMY in crystal.numbers for crystal in crystals):
+        notes.append("it has species that are no elements; they are read as dummy species")
     notes += [str(warning.message) for warning in caught if not issubclass(warning.category, (DeprecationWarning, FutureWarning))]
     return crystals, list(dict.fromkeys(notes))
 
@@ -163,7 +170,7 @@ def crystal_from_dict(entry: Any) -> Crystal:
     if isinstance(entry, str):
         entry = _loads(entry)
     if not isinstance(entry, dict):
-        raise ValueError(f"a dictionary as pymatgen's Structure.as_dict gives it is needed, not a {type(entry).__name__}")  # noqa: TRY004  it is the file's content
+        raise ValueError(f"a dictionary as pymatgen's Structure.as_dict gives it is needed, not {type(entry).__name__}")  # noqa: TRY004  it is the file's content
     if "sites" not in entry:
         raise ValueError(
             "it is no structure: the keys 'lattice' and 'sites' are needed, as pymatgen's Structure.as_dict writes them"

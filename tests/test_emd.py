@@ -211,6 +211,8 @@ def test_bad_features(features):
     broken[3, 17] = np.nan
     with pytest.raises(ValueError, match="nan in row 3"):
         grid_emd(broken, n_groups=N_GROUPS, bin_size=BIN_SIZE)
+    with pytest.raises(ValueError, match="a group of X sums to 2; groups are distributions"):
+        grid_emd([[0, 2, 0, 0]], n_groups=2, bin_size=BIN_SIZE)
     with pytest.raises(ValueError, match="X must be a two-dimensional array of numbers"):
         grid_emd(features[0], n_groups=N_GROUPS, bin_size=BIN_SIZE)
     with pytest.raises(ValueError, match="Y must be a two-dimensional array of numbers"):

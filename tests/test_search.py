@@ -131,4 +131,4 @@ def test_bad_calls(known, queries):
     with pytest.raises(ValueError, match="at least one reference"):
         search.fit(known[:0])
     with pytest.raises(ValueError, match="bins a group"):
-        EMDSearch(n_groups=20, composition_weight=0).fit(np.ones((3, 40))).kneighbors(np.ones((3, 60)))
+        EMDSearch(n_groups=20, composition_weight=0).fit(np.eye(3, 40)).kneighbors(np.eye(3, 60))

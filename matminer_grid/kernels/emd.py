@@ -23,7 +23,7 @@ COMPLETE = 1e-9
 def summarize(indptr, indices, data, n_bins, means, first, last):
     """Fill, for each row and group, the mean bin and the window [first, last) outside which the cumulative sum is 0 or 1.
 
-    The mean is that of bins clipped at n_bins, so that differences of means bound the EMD from below.
+    Gives the largest sum of a group. The mean is that of bins clipped at n_bins, so that differences of means bound the EMD from below.
 
     Parameters
     ----------
@@ -34,6 +34,7 @@ def summarize(indptr, indices, data, n_bins, means, first, last):
         Filled.
     """
     n_groups = means.shape[1]
+    largest = 0.0
     for row in range(means.shape[0]):
         position = indptr[row]
         for group in range(n_groups):
@@ -49,8 +50,10 @@ def summarize(indptr, indices, data, n_bins, means, first, last):
                 last[row, group] = column
                 position += 1
             means[row, group] = mean + max(0.0, 1 - total) * n_bins
+            largest = max(largest, total)
             if total < 1 - COMPLETE:
                 last[row, group] = n_bins
+    return largest
 
 
 @jit

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from pymatgen.core import Structure
 
+LARGEST_EXCESS = 1e-6
+"""Rounding that a group's sum may exceed 1 by."""
+
 TILE = 16
 """Rows whose cumulative histograms are in cache together."""
 
@@ -58,7 +61,8 @@ class Histograms:
         Raises
         ------
         TypeError, ValueError
-            Not two-dimensional, of a width that is no multiple of n_groups, or with values that are NaN, infinite or negative.
+            Not two-dimensional, of a width that is no multiple of n_groups, with values that are NaN, infinite or negative, or with
+            a group that sums to more than 1.
         """
         _check_n_groups(n_groups)
         sparse = _compressed(X, name)
@@ -79,7 +83,12 @@ class Histograms:
         means, first, last = np.empty(shape), np.empty(shape, np.int64), np.empty(shape, np.int64)
         indptr, indices = sparse.indptr.astype(np.int64), sparse.indices.astype(np.int64)
         data = sparse.data.astype(np.float64)
-        kernels.summarize(indptr, indices, data, n_bins, means, first, last)
+        largest = kernels.summarize(indptr, indices, data, n_bins, means, first, last)
+        if largest > 1 + LARGEST_EXCESS:
+            raise ValueError(
+                f"a group of {name} sums to {largest:.6g}; groups are distributions over the sites and sum to 1 at most "
+                "(scale an RDF to the sum 1 to compare it as one group)"
+            )
         return cls(indptr, indices, data, n_bins, means, first, last)
 
 

@@ -112,8 +112,8 @@ def summarize(examined: list[dict[str, str | float]]) -> list[str]:
         "RDF (2.7 and 4.7 Å, in bins of 0.1 Å) with SrTiO₃, SrO at most the first. Read from SrO, RDF + EMD has SrTiO₃ and the "
         "farthest intermediate phase within some percent of each other, and lattice constant and bin size decide which is farther, "
         "so nothing is concluded from it. The report doesn't give its cells. Taken as matminer gives it, the RDF is proportional "
-        "to the number of atoms in the cell: then SrO and SrTiO₃ with their small cells are near each other, as the report says, and "
-        "would be far apart in other cells of the same crystals."
+        "to the number of atoms in the cell: then SrO and SrTiO₃ with their small cells are near each other, as the report says, "
+        "and would be far apart in other cells of the same crystals."
     )
     cosine = (
         "Whether GRID + cosine distinguishes the intermediate phases less depends on where one stands: among themselves and seen "

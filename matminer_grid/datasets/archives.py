@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_ARCHIVE_SIZE = 20_000_000_000
 """Bytes that all members of an archive may have, unpacked."""
 
+BLOCK = 1 << 16
+"""Bytes read at once."""
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """Endings of the archives that can be read."""
 
@@ -63,10 +66,16 @@ def read_limited(file: IO[bytes]) -> bytes:
     ValueError
         There is more.
     """
-    content = file.read(MAX_FILE_SIZE + 1)
-    if len(content) > MAX_FILE_SIZE:
-        raise ValueError(f"it has more than {MAX_FILE_SIZE / 1e6:.0f} MB, the limit for one structure file")
-    return content
+    blocks = []
+    size = 0
+    while block := file.read(BLOCK):  # a read of the limit itself would set aside as much memory
+        blocks.append(block)
+        size += len(block)
+        if size > MAX_FILE_SIZE:
+            raise ValueError(f"it has more than {MAX_FILE_SIZE / 1e6:.0f} MB, the limit for one structure file")
+        if len(block) < BLOCK:
+            break
+    return b"".join(blocks)
 
 
 def members(path: Path) -> Iterator[tuple[str, bytes | ValueError]]:

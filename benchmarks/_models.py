@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCALES = ("GPa", "log10")
 """Scales on which the modulus is learned; the columns of every two-column target."""
 
-LINEAR_ALPHAS = tuple(10.0**exponent for exponent in range(-4, 2))
+LINEAR_ALPHAS = tuple(10.0**exponent for exponent in range(-6, 2))
 KERNEL_ALPHAS = (0.003, 0.01, 0.03, 0.1, 0.3)
 GAMMAS = (0.125, 0.25, 0.5, 1.0, 2.0)
 """In units of 1 / median dissimilarity."""

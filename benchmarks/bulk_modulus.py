@@ -37,6 +37,7 @@ from benchmarks._cells import (
 )
 from benchmarks._claims import PUBLISHED, PUBLISHED_SOURCE, check_claims
 from benchmarks._features import DESCRIPTORS, Features
+from benchmarks._page import write_bulk_modulus_page
 from benchmarks._run import Stages, output_folder, provenance, write_json
 from benchmarks._store import CellStore, identity, set_aside
 from benchmarks._task import N_TUNING, SPLITS, TARGETS, Task, load_task
@@ -277,7 +278,8 @@ def main(arguments: list[str] | None = None) -> None:
         "peak_MB": peak,
     }
     write_json(results, content)
-    console.print(f"written to {folder}: results.json, {', '.join(files)}", markup=False)
+    write_bulk_modulus_page(folder / "index.html", content)
+    console.print(f"written to {folder}: {', '.join(['results.json', 'index.html', *files])}", markup=False)
 
 
 if __name__ == "__main__":

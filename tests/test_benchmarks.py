@@ -15,7 +15,7 @@ from benchmarks._cells import DEFAULT, Cell, all_cells, not_applicable
 from benchmarks._claims import check_claims
 from benchmarks._features import Features
 from benchmarks._scores import SCORES, scores, statistics
-from benchmarks._store import CellStore
+from benchmarks._store import CellStore, identity
 from benchmarks._task import load_task
 from benchmarks.bulk_modulus import main, read_selection
 from matminer_grid.similarity import composition_emd
@@ -29,6 +29,14 @@ def results(folder: Path) -> dict:
 
 def numbers(content: dict) -> list:
     return [(row["name"], row["scores"], row["hyperparameters"]) for row in content["rows"]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unchanged_package():
+    """Leave the package's code out of what cells depend on, so that it may be edited while the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks._store.COMPUTING", ())
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +166,7 @@ class TestRun:
         assert content["test_entries"] == 12
         assert content["rdf_against_matminer"] < 1e-9
         assert (finished / "parity.png").stat().st_size > 10_000
+        assert "GRID + composition" in (finished / "index.html").read_text(encoding="utf-8")
         assert content["claims"]
 
     def test_predictions_name_crystals_and_neighbours(self, finished):
@@ -279,6 +288,14 @@ def test_statements_compare_what_they_name():
         ("the published median error is reached", "GRID + composition", "report"): True,
     }
     assert len(check_claims([row("GRID", 30.0), row("GRID + composition", 18.4)], published=False)) == 1
+
+
+def test_changed_code_is_noticed(monkeypatch):
+    before = identity({"seed": 1})
+    assert identity({"seed": 1}) == before
+    assert identity({"seed": 2}) != before
+    monkeypatch.setattr("benchmarks._store.COMPUTING", ("kernels",))
+    assert identity({"seed": 1})["code"] != before["code"]
 
 
 def test_an_interrupted_write_leaves_no_cell(tmp_path, monkeypatch):

@@ -18,7 +18,16 @@ from matminer_grid._embedded import CHECKSUMS, DATA
 if TYPE_CHECKING:
     from rich.console import Console
 
-COMPUTING = ("crystal.py", "composition.py", "elements.py", "scattering.py", "datasets", "featurizers", "kernels", "similarity")
+COMPUTING = (
+    "crystal.py",
+    "composition.py",
+    "elements.py",
+    "scattering.py",
+    "datasets/elasticity.py",
+    "featurizers",
+    "kernels",
+    "similarity",
+)
 """Parts of the package that numbers depend on."""
 
 COMPUTING_HERE = ("_task.py", "_features.py", "_models.py", "_cells.py", "_scores.py")

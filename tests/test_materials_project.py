@@ -302,10 +302,18 @@ def test_moduli_may_be_documents():
         "shear_modulus": {"vrh": 50},
         "state": True,
     }
-    rows = parse_documents([document], ["mp-1", "mp-2"])
-    assert rows.column("K_VRH").to_pylist() == [100.0, None]
-    assert rows.column("G_VRH").to_pylist() == [50.0, None]
-    assert rows.column("problem").to_pylist() == [None, "not in the answer"]
+    null = document | {"material_id": "mp-3", "bulk_modulus": None, "warnings": "one text"}
+    rows = parse_documents([document, null], ["mp-1", "mp-2", "mp-3"])
+    np.testing.assert_array_equal(rows.column("K_VRH").to_numpy(), [100, np.nan, np.nan])
+    np.testing.assert_array_equal(rows.column("G_VRH").to_numpy(), [50, np.nan, 50])
+    assert rows.column("problem").to_pylist() == [None, "not in the answer", "no modulus"]
+    assert rows.column("warnings").to_pylist() == [[], None, ["one text"]]
+
+
+def test_few_answers_without_a_modulus_are_no_change(api, tmp_path):
+    for document in api.documents[20:]:
+        document["shear_modulus"] = None
+    assert fetch(api, tmp_path / "mp.parquet")["dropped"]["no modulus"] == 6
 
 
 def test_refused_key(api, tmp_path, caplog, capfd):

@@ -41,6 +41,9 @@ FIELDS = (
 NEEDED = ("material_id", "structure", "bulk_modulus", "shear_modulus")
 """Fields without which nothing can be made of an answer."""
 
+FEWEST = 10
+"""Answers of which one must have each field needed."""
+
 ID_PAGE = 1000
 """Identifiers asked for at once."""
 
@@ -155,7 +158,7 @@ def _plan(parts: Path, client: Client, chunk_size: int) -> dict[str, Any]:
         plan = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         plan = {}
-    if (plan.get("database_version"), plan.get("fields")) == (database_version, list(FIELDS)):
+    if isinstance(plan, dict) and (plan.get("database_version"), plan.get("fields")) == (database_version, list(FIELDS)):
         return plan
     documents = client.search(["material_id"], ID_PAGE)
     if any("material_id" not in document for document in documents):
@@ -200,11 +203,11 @@ def parse_documents(documents: Sequence[dict[str, Any]], wanted: Sequence[str]) 
     Raises
     ------
     ValueError
-        No answer at all has one of the fields needed: it was renamed or changed its form.
+        None of many answers has one of the fields needed: it was renamed or changed its form.
     """
     for field in NEEDED:
-        usable = [document for document in documents if _usable(document.get(field), field)]
-        if documents and not usable:
+        values = [document[field] for document in documents if document.get(field) is not None]
+        if (values or len(documents) >= FEWEST) and not any(_is_known(value, field) for value in values):
             has = ", ".join(sorted({name for document in documents for name in document}))
             raise ValueError(
                 f"none of the Materials Project's {len(documents)} answers has the field {field!r} in a known form (they have "
@@ -243,15 +246,15 @@ def _row(material_id: str, document: dict[str, Any] | None) -> tuple[dict[str, A
     if document is None:
         return row | {"problem": "not in the answer"}, None
     K, G = _average(document.get("bulk_modulus")), _average(document.get("shear_modulus"))
-    anisotropy = document.get("universal_anisotropy")
-    row |= {"K_VRH": K, "G_VRH": G, "elastic_anisotropy": math.nan if anisotropy is None else float(anisotropy)}
-    row["warnings"] = [str(warning) for warning in document.get("warnings") or []]
+    notes = document.get("warnings") or []
+    row |= {"K_VRH": K, "G_VRH": G, "elastic_anisotropy": _finite(document.get("universal_anisotropy"))}
+    row["warnings"] = [notes] if isinstance(notes, str) else [str(note) for note in notes]
     state = document.get("state")
     if state is not None and str(getattr(state, "value", state)) not in {"successful", "True"}:
         return row | {"problem": "the calculation failed"}, None
     if document.get("deprecated"):
         return row | {"problem": "deprecated"}, None
-    if K is None or G is None:
+    if math.isnan(K + G):
         return row | {"problem": "no modulus"}, None
     try:
         structure = document.get("structure")
@@ -262,14 +265,17 @@ def _row(material_id: str, document: dict[str, Any] | None) -> tuple[dict[str, A
     return row, crystal
 
 
-def _usable(value: Any, field: str) -> bool:
-    return _average(value) is not None if field.endswith("_modulus") else value is not None
+def _is_known(value: Any, field: str) -> bool:
+    return not field.endswith("_modulus") or hasattr(value, "vrh") or (isinstance(value, dict) and "vrh" in value)
 
 
-def _average(modulus: Any) -> float | None:
+def _average(modulus: Any) -> float:
     """Take the Voigt-Reuss-Hill average out of a dictionary or a document."""
-    value = modulus.get("vrh") if isinstance(modulus, dict) else getattr(modulus, "vrh", None)
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return _finite(modulus.get("vrh") if isinstance(modulus, dict) else getattr(modulus, "vrh", None))
+
+
+def _finite(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
 
 
 def _filter(pieces: list[pa.Table], query: dict[str, Any]) -> tuple[pa.Table, dict[str, int]]:

@@ -121,7 +121,8 @@ def plot_emd_by_group(emd_by_group: ArrayLike, labels: Sequence[str] | None = No
     if (rows < 0).any():
         raise ValueError("emd_by_group has negative values")
     if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+        legend_above = 0.24 * len(rows) if len(rows) > 1 else 0.0
+        _, ax = plt.subplots(figsize=(6.4, 3.2 + legend_above), layout="constrained")
     edges = np.arange(rows.shape[1] + 1) + 0.5
     colors = mpl.colormaps["cividis"](np.linspace(0.0, 0.75, len(rows)))
     for number, row in enumerate(rows):
@@ -142,6 +143,9 @@ def plot_emd_by_group(emd_by_group: ArrayLike, labels: Sequence[str] | None = No
     ax.set_ylim(bottom=0)
     ax.set_xlabel("Group $i$: the $i$-th nearest neighbour")
     ax.set_ylabel("EMD of the group (Å)")
-    ax.legend(frameon=False)
+    if len(rows) == 1:
+        ax.legend(frameon=False)
+    else:
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderpad=0.2)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -35,7 +35,7 @@ NEAR_SHELLS = 6
 """Number of shells that hold the six nearest neighbours."""
 
 WEIGHTS = ("coordination", "valence", "slow")
-SPRINGS = ("valence", "cohesive", "bulk")
+SPRINGS = ("cohesive", "Gordy", "slow", "Keating")
 MODULI = ("K Voigt", "G Voigt", "K Reuss", "G Reuss")
 
 GLOBAL = (
@@ -65,8 +65,9 @@ class ChemistryFeaturizer(CrystalFeaturizer):
           effective coordination, bond valence, slow decay.
         - charge: ionic part of the bond valences. order: Steinhardt's order parameters.
         - global: densities of atoms, electrons, cohesive energy, bond valence; mixing rules.
-        - moduli, stiffness, stiffness ratios: elastic constants of three nets of central springs between the sites, before and
-          after the sites relax: averages of Voigt and Reuss, Kelvin eigenvalues, and their ratios, all as logarithms.
+        - moduli, stiffness, stiffness ratios: elastic constants of four nets of springs between the sites, before and after the
+          sites relax: averages of Voigt and Reuss, Kelvin eigenvalues, and their ratios, all as logarithms. Springs are as stiff as
+          cohesive energies and outer electrons suggest, or by Gordy's rule; those of Keating's model resist bending too.
 
     Parameters
     ----------
@@ -76,6 +77,8 @@ class ChemistryFeaturizer(CrystalFeaturizer):
     References
     ----------
     R. Hoppe, Z. Kristallogr. 150 (1979) 23-52, 10.1524/zkri.1979.150.14.23 (effective coordination).
+    W. Gordy, J. Chem. Phys. 14 (1946) 305-320, 10.1063/1.1724138 (force constants).
+    P. N. Keating, Phys. Rev. 145 (1966) 637-645, 10.1103/PhysRev.145.637 (bending).
     P. J. Steinhardt, D. R. Nelson and M. Ronchetti, Phys. Rev. B 28 (1983) 784-805, 10.1103/PhysRevB.28.784 (order parameters).
     L. Ward et al., npj Comput. Mater. 2 (2016) 16028, 10.1038/npjcompumats.2016.28 (elemental properties).
 
@@ -242,9 +245,17 @@ class _Sites:
         table, elements = self.table, elemental_table()
         radii = self.average(elements["CovalentRadius"] / 100)
         cohesion = self.average(elements["cohesive energy"])
-        bulk = 10 ** self.average(elements["log BulkModulus"])
-        strengths = np.stack([np.ones_like(radii), np.sqrt(cohesion) / radii, np.sqrt(bulk * radii)], axis=1)
+        outer = self.average(elements["outer electrons"])
         electronegativities = self.average(elements["Electronegativity"])
+        strengths = np.stack(
+            [
+                (cohesion * outer) ** 0.25 / radii,
+                (electronegativities / radii) ** 0.75,
+                np.sqrt(cohesion) / radii,
+                (cohesion * outer * electronegativities**2) ** 0.25 / radii,
+            ],
+            axis=1,
+        )
         properties = self.average(standardized(NEIGHBOR_PROPERTIES))
         width = len(SHELLS) - 1 + len(WEIGHTS) * (2 + 2 * len(NEIGHBOR_PROPERTIES)) + 2 + len(kernels.ORDERS)
         described = np.empty((len(radii), width))

@@ -27,8 +27,14 @@ FAR = 12.0
 N_WEIGHTS = 3
 """Ways to weight neighbours: Hoppe's effective coordination, bond valence, and a slow decay."""
 
-N_SPRINGS = 3
-"""Ways to choose the stiffness of a spring."""
+N_SPRINGS = 4
+"""Nets of springs: the third has a slow decay and the others that of the bond valence; the last has angles that resist too."""
+
+BENDING = 0.2
+"""Stiffness of the angle between two bonds of a site over that of the bonds, as in Keating's model."""
+
+WEAK_BOND = 0.03
+"""Valence over that of a site's strongest bond, from which on a bond takes part in bending."""
 
 ORDERS = np.array([1, 2, 3, 4, 6])
 """Degrees of the bond-orientational order parameters."""
@@ -199,6 +205,31 @@ def _add_spring(stiffness, vector, distance, site, other, volume, elastic, hessi
 
 
 @jit
+def _add_bending(stiffness, u, v, site, at_u, at_v, volume, elastic, hessian, coupling):
+    """Add Keating's spring on the scalar product of two bonds u and v of a site, which is invariant under rotation."""
+    root = math.sqrt(2.0)
+    change = np.empty(6)
+    for a in range(3):
+        change[a] = 2 * u[a] * v[a]
+    change[3] = root * (u[1] * v[2] + u[2] * v[1])
+    change[4] = root * (u[0] * v[2] + u[2] * v[0])
+    change[5] = root * (u[0] * v[1] + u[1] * v[0])
+    for a in range(6):
+        for b in range(6):
+            elastic[a, b] += stiffness / volume * change[a] * change[b]
+    for a in range(3):
+        for b in range(6):
+            coupling[3 * site + a, b] += stiffness * (u[a] + v[a]) * change[b]
+            coupling[3 * at_u + a, b] -= stiffness * v[a] * change[b]
+            coupling[3 * at_v + a, b] -= stiffness * u[a] * change[b]
+        for b in range(3):
+            ends = ((site, -u[a] - v[a], -u[b] - v[b]), (at_u, v[a], v[b]), (at_v, u[a], u[b]))
+            for i, left, _ in ends:
+                for j, _, right in ends:
+                    hessian[3 * i + a, 3 * j + b] += stiffness * left * right
+
+
+@jit
 def _relaxed(elastic, hessian, coupling, stiffness, volume):
     """Elastic constants after the sites have moved to where the strained springs, of that stiffness in all, pull them."""
     n = hessian.shape[0]
@@ -290,11 +321,35 @@ def describe_crystal(lattice, frac, occupancies, radii, strengths, electronegati
             weight[1, i] = occupancy[i] * valence
             weight[2, i] = occupancy[i] * inside * (bond / distance[i]) ** 4
             for k in range(N_SPRINGS):
-                decay = valence if k < N_SPRINGS - 1 else inside * (bond / distance[i]) ** 6
+                decay = valence if k != 2 else inside * (bond / distance[i]) ** 6
                 stiffness = occupancies[site] * occupancy[i] * decay * strengths[site, k] * strengths[other, k]
                 total_stiffness[k] += stiffness
                 if stiffness > 0:
                     _add_spring(stiffness, vector[i], distance[i], site, other, volume, elastic[k, 0], hessian[k], coupling[k])
+        strongest = 0.0
+        for i in range(n):
+            strongest = max(strongest, weight[1, i])
+        for i in range(n):
+            for j in range(i):
+                both = (weight[1, i] - WEAK_BOND * strongest) * (weight[1, j] - WEAK_BOND * strongest)
+                if weight[1, i] <= WEAK_BOND * strongest or weight[1, j] <= WEAK_BOND * strongest:
+                    continue
+                last = N_SPRINGS - 1
+                strength = strengths[site, last] * math.sqrt(strengths[index[i], last] * strengths[index[j], last])
+                stiffness = BENDING * occupancies[site] * math.sqrt(both) * strength / (distance[i] * distance[j])
+                total_stiffness[last] += 4 * stiffness * distance[i] * distance[j]
+                _add_bending(
+                    stiffness,
+                    vector[i],
+                    vector[j],
+                    site,
+                    index[i],
+                    index[j],
+                    volume,
+                    elastic[last, 0],
+                    hessian[last],
+                    coupling[last],
+                )
         column = n_shells
         for k in range(N_WEIGHTS):
             total = 0.0

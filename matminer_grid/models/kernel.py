@@ -76,6 +76,9 @@ FAMILIES = {
 DIMENSIONLESS = {*FAMILIES["stiffness"], "order", "statistics", *(name for name in FAMILIES["structure"] if "coord" in name)}
 """Blocks whose features are scaled one by one, since they have no common unit."""
 
+SPLIT = {"moduli", "global", "sites"}
+"""Blocks that have a weight for each feature or property."""
+
 CHUNK = 256
 """Structures whose covariances with all training crystals are in memory at once."""
 
@@ -90,8 +93,8 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
     --------
     The covariance of two crystals is exp(-D), where D is a weighted sum of earth mover's distances between the blocks of features
     of a :class:`~matminer_grid.featurizers.ChemistryFeaturizer`. Weights and noise are found in the training data alone, by
-    gradient descent on the leave-one-out error of a sample. Outliers get a larger noise, as in a process with Student's t noise. Intervals
-    are calibrated on the leave-one-out residuals.
+    gradient descent on the leave-one-out error of a sample. Outliers get a larger noise, as in a process with Student's t noise.
+    Intervals are calibrated on the leave-one-out residuals.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     weights_ : dict of str to float
-        Weight of each block of features; the distances are relative to the mean one between training crystals.
+        Weight of each block of features, or of single features; blocks are scaled to the mean distance 1 between training crystals.
     noise_ : ndarray of shape (n_samples,)
         Variance of each training value relative to the process; large for outliers.
     residuals_ : ndarray of shape (n_samples,)
@@ -195,9 +198,9 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         self._scale = self._scales(features, random)
         vectors = (features * self._scale).astype(np.float32)
         values = np.log10(targets) if self.log_target else targets
-        blocks = self._featurizer.blocks
+        blocks = self._weighted_blocks()
         sample = random.permutation(n)[: self.tune_samples]
-        start = np.array([START_WEIGHTS[name] for name in blocks])
+        start = np.array([START_WEIGHTS[name.split(": ")[0]] for name in blocks])
         weights, noise = tune(
             vectors[sample],
             values[sample],
@@ -210,7 +213,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         self.weights_ = dict(zip(blocks, weights.tolist(), strict=True))
         for name, block in blocks.items():
             self._scale[block] *= self.weights_[name]
-            vectors[:, block] *= np.float32(self.weights_[name])
+        vectors = (features * self._scale).astype(np.float32)
         solution = solve(covariance(vectors, vectors, self.n_jobs), values, noise, self.robust_rounds, self._report)
         self.crystals_, self.y_ = crystals, targets
         self._vectors, self._values = vectors, values
@@ -389,17 +392,29 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
                 scale[block] = 1 / max(mean.sum(), 1e-9)
         return scale
 
+    def _weighted_blocks(self) -> dict[str, slice]:
+        """Columns that have a weight in common: blocks of features, or single features and properties of those in SPLIT."""
+        labels, out = self._featurizer.feature_labels(), {}
+        for name, block in self._featurizer.blocks.items():
+            if name not in SPLIT:
+                out[name] = block
+                continue
+            for column in range(block.start, block.stop):
+                label = labels[column].split(", quantile")[0]
+                out[label] = slice(out[label].start if label in out else column, column + 1)
+        return out
+
     def _read(self, structures: Any) -> tuple[CrystalTable, NDArray[np.float32]]:
         if not hasattr(self, "_vectors"):
             raise NotFittedError("this GRIDKernelRegressor is not fitted yet: call fit with known crystals first")
         crystals = checked_crystals(structures)
+        features = self._featurizer.featurize_many(crystals, pbar=False)
         unseen = np.setdiff1d(crystals.numbers, self._elements)
         if len(unseen):
             symbols = ", ".join(species_symbol(int(number)) for number in unseen)
             warnings.warn(
                 f"no training crystal holds {symbols}: predictions with it are uncertain, and their intervals widened", stacklevel=3
             )
-        features = self._featurizer.featurize_many(crystals, pbar=False)
         return crystals, (features * self._scale).astype(np.float32)
 
     def _evaluate(self, vectors: NDArray[np.float32], with_variance: bool) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,277 @@
+"""Models: scikit-learn's conventions, invariance, calibrated uncertainty, explanations that add up, bad input."""
+
+import warnings
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Molecule, Structure
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+
+from matminer_grid import Crystal, CrystalTable
+from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.featurizers import ChemistryFeaturizer
+from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
+from matminer_grid.kernels.neighborhood import quantile_means
+from matminer_grid.models import GRIDKernelRegressor, GRIDNeighborsRegressor
+from matminer_grid.models._process import covariance, outlier_factors, solve, tune
+from tests.conftest import REAL, cobaltite, disordered_alloy, rock_salt, with_dummies
+
+SMALL = {"tune_samples": 100, "tune_iterations": 2, "n_local": 24}
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Three hundred crystals and their bulk moduli in GPa, none of a failed calculation."""
+    table = load_mp_elasticity_table()
+    within = (table.elastic_anisotropy >= 0) & (table.elastic_anisotropy < 100)
+    rows = np.random.default_rng(7).permutation(np.nonzero(within)[0])[:300]
+    rows = rows[[not np.isin([*range(84, 120), 2, 10, 18, 36, 54], table.crystals[int(row)].numbers).any() for row in rows]]
+    return table.crystals[rows], table.K_VRH[rows]
+
+
+@pytest.fixture(scope="module")
+def split(data):
+    crystals, K = data
+    return crystals[:200], K[:200], crystals[200:], K[200:]
+
+
+@pytest.fixture(scope="module")
+def fitted(split):
+    return GRIDKernelRegressor(**SMALL).fit(*split[:2])
+
+
+def quiet_predict(model, structures, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return model.predict(structures, **options)
+
+
+@pytest.mark.parametrize("model", [GRIDKernelRegressor(**SMALL), GRIDNeighborsRegressor(3, weights="distance")])
+def test_follows_scikit_learn(model, split):
+    train, K, test, _ = split
+    before = model.get_params()
+    twin = clone(model)
+    assert twin.get_params() == before
+    assert twin.set_params(n_jobs=1).n_jobs == 1
+    with pytest.raises(NotFittedError, match="call fit"):
+        twin.predict(test)
+    assert twin.fit(train[:60], K[:60]) is twin
+    assert quiet_predict(twin, test[:4]).shape == (4,)
+    assert {k: v for k, v in twin.get_params().items() if k != "n_jobs"} == {k: v for k, v in before.items() if k != "n_jobs"}
+
+
+@pytest.mark.filterwarnings("ignore:no training crystal")
+def test_cross_val_score_takes_lists_of_structures(split):
+    structures = split[0][:60].to_structures()
+    scores = cross_val_score(
+        GRIDKernelRegressor(tune_iterations=0), structures, split[1][:60], cv=2, scoring="r2", error_score="raise"
+    )
+    assert scores.shape == (2,)
+
+
+def test_kernel_model_beats_median_and_neighbors(fitted, split):
+    train, K_train, test, K_test = split
+    error = np.abs(np.log10(quiet_predict(fitted, test) / K_test)).mean()
+    neighbors = np.abs(np.log10(GRIDNeighborsRegressor().fit(train, K_train).predict(test) / K_test)).mean()
+    median = np.abs(np.log10(np.median(K_train) / K_test)).mean()
+    assert error < 0.45 * median
+    assert error < 0.7 * neighbors
+
+
+def test_same_for_every_cell(fitted, split):
+    structures = split[2][:6].to_structures()
+    expected = quiet_predict(fitted, structures, return_std=True)
+    rng = np.random.default_rng(0)
+    changed = []
+    for structure in structures:
+        supercell = structure.copy()
+        supercell.make_supercell([[1, 1, 0], [0, 2, 0], [0, 1, 1]])
+        supercell.translate_sites(range(len(supercell)), rng.random(3))
+        changed.append(Structure.from_sites([supercell[i] for i in rng.permutation(len(supercell))]))
+    for found, value in zip(quiet_predict(fitted, changed, return_std=True), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-4)
+    np.testing.assert_allclose(quiet_predict(fitted, CrystalTable.from_structures(structures)), expected[0], rtol=1e-12)
+    np.testing.assert_allclose(quiet_predict(fitted, [Crystal.from_structure(s) for s in structures]), expected[0], rtol=1e-12)
+
+
+def test_uncertainty(fitted, split):
+    train, K_train, test, K_test = split
+    _, std = quiet_predict(fitted, test, return_std=True)
+    assert (std > 0).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        intervals = {coverage: fitted.predict_interval(test, coverage) for coverage in (0.5, 0.95)}
+    for coverage, (lower, upper) in intervals.items():
+        assert abs(((lower <= K_test) & (K_test <= upper)).mean() - coverage) < 0.15
+    assert (intervals[0.95][0] < intervals[0.5][0]).all()
+    relative = quiet_predict(fitted, train[:50], return_std=True)[1] / K_train[:50]
+    assert np.median(relative) < np.median(std / K_test)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        fitted.predict_interval(test, 95)
+
+
+def test_explanation_adds_up(fitted, split):
+    crystal = split[2][3]
+    table = fitted.explain(crystal, n=4)
+    assert len(table) == 5
+    assert table["share"].sum() == pytest.approx(1)
+    assert 10 ** table["contribution"].sum() == pytest.approx(quiet_predict(fitted, [crystal])[0])
+    known = table.iloc[:-1]
+    np.testing.assert_allclose(known["value"], fitted.y_[known["row"]])
+    parts = known[["composition", "structure", "bonding", "stiffness"]].sum(axis=1)
+    np.testing.assert_allclose(np.exp(-parts), known["similarity"], rtol=1e-4)
+    shells = fitted.compare_shells(crystal, int(known["row"][0]))
+    assert shells.shape == (100,)
+    assert shells.mean() == pytest.approx(known["grid_emd"][0])
+
+
+def test_known_crystal_explains_itself(fitted, split):
+    table = fitted.explain(split[0][5])
+    assert table["row"][0] == 5
+    assert table["similarity"][0] == pytest.approx(1)
+    assert table["grid_emd"][0] == table["composition_emd"][0] == 0
+
+
+def test_unseen_element_warns_and_widens(fitted):
+    uranium = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.9), ["U", "N"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    titanium = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.9), ["Ti", "N"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.warns(UserWarning, match="no training crystal holds U"):
+        value, std = fitted.predict([uranium], return_std=True)
+    known_value, known_std = fitted.predict([titanium], return_std=True)
+    assert std[0] / value[0] > 1.2 * known_std[0] / known_value[0]
+
+
+def test_outlier_loses_its_say(split):
+    train, K, test, _ = split
+    spoiled = K[:150].copy()
+    spoiled[10] *= 30
+    model = GRIDKernelRegressor(tune_iterations=0).fit(train[:150], spoiled)
+    assert model.noise_[10] > 20 * np.median(model.noise_)
+    clean = GRIDKernelRegressor(tune_iterations=0).fit(train[:150], K[:150])
+    change = np.abs(np.log10(quiet_predict(model, test[:50]) / quiet_predict(clean, test[:50])))
+    assert change.max() < 0.1
+
+
+def test_linear_target(split):
+    train, K, test, _ = split
+    shifted = GRIDKernelRegressor(log_target=False, tune_iterations=0).fit(train[:80], K[:80] - 100)
+    plain = GRIDKernelRegressor(log_target=False, tune_iterations=0).fit(train[:80], K[:80])
+    np.testing.assert_allclose(quiet_predict(shifted, test[:5]) + 100, quiet_predict(plain, test[:5]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "y", "message"),
+    [
+        ({}, np.arange(30) - 3.0, r"y\[0\] is -3"),
+        ({}, np.ones(29), "one number a structure, 30"),
+        ({}, np.where(np.arange(30) == 4, np.nan, 1.0), r"y\[4\] is NaN"),
+        ({"tune_samples": 3}, np.ones(30), "tune_samples must be a whole number"),
+        ({"robust_rounds": -1}, np.ones(30), "robust_rounds"),
+    ],
+)
+def test_bad_training_data(split, parameters, y, message):
+    with pytest.raises(ValueError, match=message):
+        GRIDKernelRegressor(**parameters).fit(split[0][:30], y)
+
+
+def test_bad_structures(fitted, split):
+    with pytest.raises(ValueError, match="at least 20 training crystals"):
+        GRIDKernelRegressor().fit(split[0][:5], np.ones(5))
+    with pytest.raises(TypeError, match=r"row 1.*molecule has no unit cell"):
+        fitted.predict([rock_salt(), Molecule(["H"], [[0, 0, 0]])])
+    with pytest.raises(TypeError, match="list of structures"):
+        fitted.predict(3)
+    with pytest.raises(ValueError, match="known from H to Lr"):
+        fitted.predict([with_dummies()])
+    with pytest.raises(ValueError, match="n_neighbors"):
+        GRIDNeighborsRegressor(7).fit(split[0][:5], np.ones(5))
+    with pytest.raises(ValueError, match="weights"):
+        GRIDNeighborsRegressor(weights="inverse").fit(split[0][:5], np.ones(5))
+
+
+def test_neighbors_know_themselves(split):
+    train, K, _, _ = split
+    model = GRIDNeighborsRegressor(4, weights="distance").fit(train[:40], K[:40])
+    np.testing.assert_allclose(model.predict(train[:10]), K[:10])
+    plain = GRIDNeighborsRegressor(40).fit(train[:40], K[:40])
+    np.testing.assert_allclose(plain.predict(train[:2]), K[:40].mean())
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if name != "with_dummies"])
+def test_chemistry_is_the_same_for_every_cell(name):
+    structure = REAL[name]()
+    featurizer = ChemistryFeaturizer()
+    expected = featurizer.featurize(structure)
+    assert expected.shape == (len(featurizer.feature_labels()),)
+    assert np.isfinite(expected).all()
+    supercell = structure * (2, 1, 1)
+    supercell.apply_strain(0)
+    np.testing.assert_allclose(featurizer.featurize(supercell), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_chemistry_of_disorder_is_an_average():
+    featurizer = ChemistryFeaturizer()
+    mean = {label: i for i, label in enumerate(featurizer.feature_labels())}["statistics: mean Row"]
+    alloy, copper, gold = (featurizer.featurize(s)[mean] for s in (disordered_alloy(), *_pure(disordered_alloy(), "Cu", "Au")))
+    assert alloy == pytest.approx(0.75 * copper + 0.25 * gold)
+    assert np.isfinite(featurizer.featurize(cobaltite())).all()
+
+
+def _pure(structure, *symbols):
+    return [Structure(structure.lattice, [symbol] * len(structure), structure.frac_coords) for symbol in symbols]
+
+
+def test_quantile_means_are_wasserstein_distances():
+    from scipy.stats import wasserstein_distance
+
+    rng = np.random.default_rng(3)
+    values, offsets = rng.normal(size=(24, 1)), np.array([0, 12, 24])
+    out = np.empty((2, 1, 12))
+    quantile_means(values, np.ones(24), offsets, out)
+    assert np.abs(out[0] - out[1]).mean() == pytest.approx(wasserstein_distance(values[:12, 0], values[12:, 0]))
+
+
+def test_manhattan_kernels():
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(9, 40)).astype(np.float32), rng.normal(size=(70, 40)).astype(np.float32)
+    out = np.empty((9, 70), np.float32)
+    manhattan_tile(x, y, out)
+    np.testing.assert_allclose(out, np.abs(x[:, None] - y).sum(axis=2), rtol=1e-5)
+    np.testing.assert_allclose(covariance(x, y), np.exp(-out), rtol=1e-5)
+    weights = rng.normal(size=(9, 9)).astype(np.float32)
+    weights += weights.T
+    sums = np.zeros(40, np.float32)
+    weighted_sum_of_distances(x, weights, sums)
+    np.testing.assert_allclose(sums, np.einsum("ij,ijk->k", weights, np.abs(x[:, None] - x)), rtol=1e-3, atol=1e-4)
+
+
+def test_leave_one_out_in_closed_form():
+    rng = np.random.default_rng(5)
+    x = rng.random((30, 4)).astype(np.float32)
+    y = np.sin(4 * x[:, 0]).astype(np.float64)
+    solution = solve(covariance(x, x), y, 0.05, 0)
+    kept = np.arange(30) != 7
+    without = solve(covariance(x[kept], x[kept]), y[kept], 0.05, 0)
+    k = covariance(x[7:8], x[kept]).astype(np.float64)[0]
+    joint = covariance(x[kept], x[kept]).astype(np.float64) + 0.05 * np.eye(29)
+    predicted = solution.mean + k @ np.linalg.solve(joint, y[kept] - solution.mean)
+    assert y[7] - predicted == pytest.approx(solution.residuals[7], rel=1e-3)
+    assert solution.variances[7] == pytest.approx(1.05 - k @ np.linalg.solve(joint, k), rel=1e-3)
+    assert without.coefficients.shape == (29,)
+
+
+def test_tuning_finds_what_matters():
+    rng = np.random.default_rng(6)
+    x = rng.random((150, 2)).astype(np.float32)
+    y = np.sin(6 * x[:, 0]).astype(np.float64)
+    weights, noise = tune(x, y, [slice(0, 1), slice(1, 2)], np.ones(2), 0.05, iterations=15, prior=1e-5)
+    assert weights[0] > 5 * weights[1]
+    assert noise > 0
+
+
+def test_outlier_factors():
+    factors = outlier_factors(np.array([0.01, -0.01, 0.012, 0.009, 1.0]))
+    assert factors[:4].max() < 2
+    assert factors[4] > 100

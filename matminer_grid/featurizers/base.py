@@ -122,6 +122,11 @@ class CrystalFeaturizer(BaseFeaturizer):
         -------
         scipy.sparse.csr_array of shape (n_structures, n_features)
         """
+        return self._compute_sparse(entries, ignore_errors=ignore_errors, pbar=pbar)[0]
+
+    def _compute_sparse(
+        self, entries: Any, *, ignore_errors: bool, pbar: bool | dict[str, Any] = False
+    ) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
         self._check_parameters()
         structures = _entries(entries)
 
@@ -139,8 +144,12 @@ class CrystalFeaturizer(BaseFeaturizer):
                 parts.append(scipy.sparse.csr_array((values, columns, offsets), shape=dense.shape))
             return _spread_rows(parts, rows, errors, (len(chunk), self.n_features)), dict(sorted(errors.items()))
 
-        blocks = [block for _, block in self._in_chunks(compute, len(structures), ignore_errors, pbar)]
-        return scipy.sparse.vstack(blocks, format="csr") if blocks else scipy.sparse.csr_array((0, self.n_features))
+        all_errors: dict[int, Exception] = {}
+        blocks = [scipy.sparse.csr_array((0, self.n_features))]
+        for errors, block in self._in_chunks(compute, len(structures), ignore_errors, pbar):
+            all_errors |= errors
+            blocks.append(block)
+        return scipy.sparse.vstack(blocks, format="csr"), all_errors
 
     def featurize_dataframe(
         self,

@@ -1,0 +1,409 @@
+"""Featurizing files: nothing lost, nothing doubled, whatever happens on the way."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from matminer_grid import CrystalTable, GRIDFeaturizer, _pieces, pipeline
+from matminer_grid.pipeline import featurize_files, load_features
+
+N = 150
+FEATURIZER = GRIDFeaturizer(cutoff=4.0, bin_size=0.5, n_groups=6)
+
+
+@pytest.fixture(scope="module")
+def inputs(sample, tmp_path_factory) -> Path:
+    """A folder of a Parquet file, POSCARs, JSON lines and files that can't be read."""
+    folder = tmp_path_factory.mktemp("inputs")
+    sample[:N].to_parquet(folder / "a.parquet")
+    structures = sample[N : N + 20].to_structures()
+    for index, structure in enumerate(structures[:10]):
+        structure.to(filename=str(folder / f"b{index}.vasp"), fmt="poscar")
+    lines = [json.dumps(structure.as_dict()) for structure in structures[10:]]
+    (folder / "c.jsonl").write_text("\n".join([*lines[:5], "{", *lines[5:]]) + "\n")
+    (folder / "d.cif").write_text("no crystal")
+    twice = CrystalTable.from_crystals([sample[0]]).to_structures()[0]
+    twice.append(twice[0].species, twice[0].frac_coords)
+    (folder / "e.json").write_text(json.dumps(twice.as_dict()))
+    return folder
+
+
+def featurize(inputs: Path, output: Path, **options):
+    return featurize_files(inputs, output, FEATURIZER, **({"piece_size": 7} | options))
+
+
+@pytest.fixture(scope="module")
+def expected(inputs, tmp_path_factory):
+    """What an uninterrupted run gives: its report, names and features."""
+    report = featurize(inputs, tmp_path_factory.mktemp("expected") / "all")
+    return report, *load_features(report.output)
+
+
+def assert_same(output: Path, expected) -> None:
+    report, names, features = expected
+    found, values = load_features(output)
+    assert found.tolist() == names.tolist()
+    np.testing.assert_array_equal(values.toarray(), features.toarray())
+    errors = output / "errors.jsonl" if output.is_dir() else output.with_name(output.name + ".errors.jsonl")
+    assert errors.read_text() == report.errors_file.read_text()
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.rglob("*.part")]
+
+
+def test_rows_and_errors(inputs, expected, sample):
+    report, names, features = expected
+    assert (report.n_rows, report.n_failed, report.n_resumed) == (N + 20, 3, 0)
+    assert names[:N].tolist() == [f"{inputs}/a.parquet:{row}" for row in range(N)]
+    np.testing.assert_array_equal(features[:N].toarray(), FEATURIZER.transform(sample[:N]))
+    errors = [json.loads(line) for line in report.errors_file.read_text().splitlines()]
+    assert [Path(error["name"]).name for error in errors] == ["c.jsonl:6", "d.cif", "e.json"]
+    assert "no valid JSON" in errors[0]["error"]
+    assert "two sites lie on the same point" in errors[2]["error"]
+    assert len(list(report.output.glob("part-*.parquet"))) == 25
+    assert not leftovers(report.output)
+
+
+def test_single_file(inputs, expected, tmp_path):
+    report = featurize(inputs, tmp_path / "features.parquet")
+    assert report.output.is_file()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["features.parquet", "features.parquet.errors.jsonl"]
+    assert_same(report.output, expected)
+    with pytest.raises(FileExistsError, match=r"features.parquet exists already; remove it"):
+        featurize(inputs, tmp_path / "features.parquet")
+
+
+@pytest.mark.parametrize("layout", ["sparse", "list"])
+def test_layouts_and_single_precision(inputs, expected, tmp_path, layout):
+    report = featurize(inputs, tmp_path / "out", layout=layout, dtype="float32", piece_size=1000)
+    _, features = load_features(report.output)
+    assert features.dtype == np.float32
+    dense = features.toarray() if layout == "sparse" else features
+    np.testing.assert_allclose(dense, expected[2].toarray(), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("piece_size", [1, 13, 83])
+def test_piece_size_and_processes_change_nothing(inputs, expected, tmp_path, piece_size):
+    assert_same(featurize(inputs, tmp_path / "out", piece_size=piece_size, n_jobs=2 if piece_size == 13 else 1).output, expected)
+
+
+def test_a_finished_run_is_left_as_it_is_and_takes_more_files(inputs, expected, tmp_path, sample):
+    featurize(inputs, tmp_path / "out")
+    again = featurize(inputs, tmp_path / "out")
+    assert again.n_resumed == again.n_rows + again.n_failed == N + 23
+    assert_same(tmp_path / "out", expected)
+    sample[N + 20 : N + 25].to_parquet(tmp_path / "0.parquet")
+    more = featurize_files([tmp_path / "0.parquet", inputs], tmp_path / "out", FEATURIZER)
+    assert (more.n_rows, more.n_resumed) == (N + 25, N + 23)
+
+
+@pytest.mark.parametrize("pieces", range(0, 25, 2))
+def test_going_on_after_any_piece(inputs, expected, tmp_path, pieces, monkeypatch):
+    write = _pieces.Folder.write
+
+    def stop(self, *arguments):
+        if self.n_pieces == pieces:
+            raise KeyboardInterrupt
+        write(self, *arguments)
+
+    monkeypatch.setattr(_pieces.Folder, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        featurize(inputs, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("part-*.parquet"))) == pieces
+    assert not leftovers(tmp_path)
+    monkeypatch.undo()
+    report = featurize(inputs, tmp_path / "out")
+    assert report.n_resumed == min(7 * pieces, N + 23)
+    assert_same(tmp_path / "out", expected)
+
+
+SCRIPT = """
+import sys
+from matminer_grid import GRIDFeaturizer
+from matminer_grid.pipeline import featurize_files
+if __name__ == "__main__":
+    print("ready", flush=True)
+    while True:
+        featurize_files(sys.argv[1], sys.argv[2], GRIDFeaturizer(cutoff=4.0, bin_size=0.5, n_groups=6), piece_size=1)
+        if sys.argv[3] == "once":
+            break
+"""
+
+
+def start(inputs: Path, output: Path, how: str = "once") -> subprocess.Popen:
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(inputs), str(output), how], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("output", ["out", "out.parquet"])
+def test_killed_again_and_again(inputs, expected, tmp_path, output):
+    """Ten times and more, at random moments between the first piece and the last, the joining of pieces among them."""
+    rng = random.Random(output)  # noqa: S311
+    kills = 0
+    target = tmp_path / output
+    while kills < 16:
+        process = start(inputs, target)
+        folder = target if output == "out" else tmp_path / (output + ".parts")
+        before = len(list(folder.glob("part-*"))) if folder.is_dir() else 0
+        more = rng.randint(0, 6) if kills < 11 else N  # the last ones wait for the end
+        while process.poll() is None and (len(list(folder.glob("part-*"))) if folder.is_dir() else 0) < min(before + more, N + 23):
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.01))
+        process.kill()
+        process.wait()
+        kills += process.returncode == -signal.SIGKILL
+        if process.returncode == 0 or target.is_file():
+            break
+    assert kills >= 10
+    if not target.is_file():
+        featurize(inputs, target, piece_size=1)
+    assert_same(target, expected)
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupted(embedded, tmp_path, n_jobs):
+    embedded[:6000].to_parquet(tmp_path / "many.parquet")
+    script = f"""
+import sys
+from matminer_grid.pipeline import featurize_files
+print("ready", flush=True)
+featurize_files(sys.argv[1], sys.argv[2], piece_size=500, n_jobs={n_jobs})
+"""
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "many.parquet"), str(out)], stderr=subprocess.PIPE, text=True
+    )
+    while not (out / "part-00001.parquet").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    began = time.perf_counter()
+    _, messages = process.communicate(timeout=60)
+    assert time.perf_counter() - began < 2.5
+    assert "KeyboardInterrupt" in messages
+    assert not leftovers(out)
+    names, _ = load_features(out)
+    assert 1000 <= len(names) < 6000
+    assert names.tolist() == [f"{tmp_path}/many.parquet:{row}" for row in range(len(names))]
+
+
+class TestDisk:
+    def test_full(self, inputs, expected, tmp_path, monkeypatch):
+        """The fourth piece doesn't fit."""
+        out = tmp_path / "out"
+        fsync = os.fsync
+
+        def full(descriptor):
+            if (out / "part-00003.parquet.part").exists():
+                raise OSError(errno.ENOSPC, "No space left on device")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"no space left for .*part-00003.parquet .*whole: make room, and start again") as caught:
+            featurize(inputs, out)
+        assert caught.value.errno == errno.ENOSPC
+        assert not leftovers(out)
+        assert len(load_features(out)[0]) == 21
+        monkeypatch.undo()
+        assert featurize(inputs, out).n_resumed == 21
+        assert_same(out, expected)
+
+    def test_file_size_limit(self, inputs, expected, tmp_path):
+        """A limit that the system sets, met while the pieces are joined."""
+        script = SCRIPT.replace(
+            "import sys\n", "import sys, resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n", 1
+        )
+        target = tmp_path / "out.parquet"
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", script, str(inputs), str(target), "once"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "there is no space left for" in done.stderr
+        assert not target.exists()
+        assert not leftovers(tmp_path)
+        featurize(inputs, target, piece_size=1)
+        assert_same(target, expected)
+
+    def test_a_small_file_system(self, inputs, expected, tmp_path):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("file systems can't be mounted here")
+        try:
+            with pytest.raises(OSError, match="no space left for"):
+                featurize(inputs, disk / "out")
+            assert not leftovers(disk)
+            names = load_features(disk / "out")[0].tolist()
+            assert names == expected[1][: len(names)].tolist()
+            subprocess.run(["mount", "-o", "remount,size=10M", str(disk)], check=True)  # noqa: S607
+            assert featurize(inputs, disk / "out").n_resumed >= len(names)
+            assert_same(disk / "out", expected)
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)  # noqa: S607
+
+
+class TestInputs:
+    def test_a_file_that_vanishes(self, sample, tmp_path, monkeypatch):
+        for index, structure in enumerate(sample[:6].to_structures()):
+            structure.to(filename=str(tmp_path / f"{index}.vasp"), fmt="poscar")
+        write = _pieces.Folder.write
+
+        def vanish(self, *arguments):
+            (tmp_path / "4.vasp").unlink(missing_ok=True)
+            write(self, *arguments)
+
+        monkeypatch.setattr(_pieces.Folder, "write", vanish)
+        report = featurize(tmp_path, tmp_path / "out", piece_size=2)
+        assert (report.n_rows, report.n_failed) == (5, 1)
+        error = json.loads(report.errors_file.read_text())
+        assert error["name"].endswith("4.vasp")
+        assert "no such file" in error["error"].lower()
+
+    def test_one_that_was_read_in_part(self, inputs, tmp_path, monkeypatch, sample):
+        sample[:20].to_parquet(tmp_path / "a.parquet")
+        write = _pieces.Folder.write
+        monkeypatch.setattr(_pieces.Folder, "write", lambda self, *a: write(self, *a) if self.n_pieces < 2 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            featurize(tmp_path / "a.parquet", tmp_path / "out")
+        monkeypatch.undo()
+        with pytest.raises(ValueError, match=r"a.parquet: it was featurized in part and is not among the inputs any more"):
+            featurize(inputs, tmp_path / "out")
+        sample[:19].to_parquet(tmp_path / "a.parquet")
+        with pytest.raises(ValueError, match=r"a.parquet: it was changed after 14 of its structures had been featurized"):
+            featurize(tmp_path / "a.parquet", tmp_path / "out")
+
+    def test_nothing_there(self, tmp_path, monkeypatch):
+        with pytest.raises(FileNotFoundError, match="no such file"):
+            featurize(tmp_path / "missing.cif", tmp_path / "out")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ValueError, match="holds no structure files"):
+            featurize(tmp_path / "empty", tmp_path / "out")
+        (tmp_path / "blank.jsonl").write_text("\n\n")
+        monkeypatch.setattr(pipeline, "read_structures_from", lambda *_, **__: iter(()))
+        with pytest.raises(ValueError, match=r"blank.jsonl: no structures found in it"):
+            featurize(tmp_path / "blank.jsonl", tmp_path / "out")
+
+    def test_a_file_given_twice_counts_once(self, inputs, expected, tmp_path):
+        featurize_files([inputs, inputs / "a.parquet"], tmp_path / "out", FEATURIZER)
+        assert_same(tmp_path / "out", expected)
+
+
+class TestFolder:
+    def test_of_somebody_else(self, inputs, tmp_path):
+        (tmp_path / "letter.txt").write_text("Dear")
+        with pytest.raises(ValueError, match="the folder holds other files"):
+            featurize(inputs, tmp_path)
+        with pytest.raises(ValueError, match=r"letter.txt is no folder"):
+            featurize(inputs, tmp_path / "letter.txt")
+
+    def test_of_other_settings(self, inputs, tmp_path):
+        featurize(inputs, tmp_path / "out")
+        with pytest.raises(ValueError, match=r"begun with dtype 'float64', not 'float32'; choose another one"):
+            featurize(inputs, tmp_path / "out", dtype="float32")
+        with pytest.raises(ValueError, match="begun with parameters"):
+            featurize_files(inputs, tmp_path / "out", GRIDFeaturizer())
+        (tmp_path / "out" / "run.json").write_text("{")
+        with pytest.raises(ValueError, match=r"run.json: it is no JSON"):
+            featurize(inputs, tmp_path / "out")
+
+    def test_written_by_two(self, inputs, tmp_path):
+        featurize(inputs, tmp_path / "out")
+        settings = json.loads((tmp_path / "out" / "run.json").read_text())
+        with (
+            _pieces.Folder(tmp_path / "out", settings),
+            pytest.raises(BlockingIOError, match="another run is writing to this folder"),
+        ):
+            featurize(inputs, tmp_path / "out")
+
+    def test_of_which_a_piece_is_missing_or_damaged(self, inputs, tmp_path):
+        featurize(inputs, tmp_path / "out")
+        piece = tmp_path / "out" / "part-00003.parquet"
+        content = piece.read_bytes()
+        piece.write_bytes(content[:100])
+        with pytest.raises(ValueError, match=r"part-00003.parquet: it is damaged"):
+            featurize(inputs, tmp_path / "out")
+        piece.unlink()
+        with pytest.raises(ValueError, match=r"part-00003.parquet: the piece is missing"):
+            featurize(inputs, tmp_path / "out")
+
+    def test_links_are_not_followed(self, inputs, expected, tmp_path):
+        victim = tmp_path / "victim"
+        victim.write_text("precious")
+        out = tmp_path / "out"
+        featurize(inputs, out)
+        for name in ("part-00024.parquet", "errors.jsonl"):
+            (out / name).unlink()
+            (out / (name + ".part")).symlink_to(victim)
+        (out / "errors.jsonl").symlink_to(victim)
+        featurize(inputs, out)
+        assert victim.read_text() == "precious"
+        assert not (out / "errors.jsonl").is_symlink()
+        assert_same(out, expected)
+        (out / "part-00024.parquet").rename(tmp_path / "elsewhere")
+        (out / "part-00024.parquet").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(ValueError, match=r"part-00024.parquet: it is a link"):
+            featurize(inputs, out)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layout": "wide"}, "layout must be one of 'sparse', 'list', not 'wide'"),
+        ({"dtype": "int8"}, "dtype must be 'float64' or 'float32', not 'int8'"),
+        ({"piece_size": 0}, "piece_size must be a whole number from 1 to 100000, not 0"),
+        ({"n_jobs": 0}, "n_jobs must be"),
+    ],
+)
+def test_bad_arguments(inputs, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        featurize(inputs, tmp_path / "out", **options)
+
+
+def test_loading_what_is_not_ours(sample, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no part-\*.parquet"):
+        load_features(tmp_path)
+    sample[:2].to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"x.parquet: featurize_files didn't write it"):
+        load_features(tmp_path / "x.parquet")
+
+
+def test_a_file_of_ours_tells_how_it_was_made(inputs, tmp_path):
+    report = featurize(inputs, tmp_path / "out.parquet")
+    settings = json.loads(pq.read_schema(report.output).metadata[b"matminer_grid"])
+    assert settings["featurizer"] == "GRIDFeaturizer"
+    assert settings["parameters"] == FEATURIZER.get_params()
+
+
+@pytest.mark.slow
+def test_memory_is_bounded(embedded, tmp_path):
+    """Sixty thousand structures, in less than 1 GB for all."""
+    rows = np.tile(np.arange(len(embedded)), 5)
+    embedded[rows].to_parquet(tmp_path / "many.parquet")
+    script = """
+import resource, sys
+from matminer_grid.pipeline import featurize_files
+report = featurize_files(sys.argv[1], sys.argv[2], dtype="float32")
+print(report.n_rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "many.parquet"), str(tmp_path / "out")]
+    n_rows, kilobytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(n_rows) == len(rows)
+    assert int(kilobytes) < 1_000_000

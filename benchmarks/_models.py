@@ -190,23 +190,82 @@ def fit_kernel_ridge(
     return {scale: out[scale] for scale in chosen}
 
 
+class LassoPath:
+    """LASSO on both scales along a path of descending α, each fit starting from the last.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    y : ndarray of shape (n, 2)
+        With mean 0.
+    """
+
+    def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
+        self._mean = X.mean(axis=0)
+        self._X = np.asfortranarray(X - self._mean)
+        self._y = y
+        self._gram, self._products = self._X.T @ self._X, self._X.T @ y
+        self._alpha_max = np.abs(self._products).max(axis=0) / len(X)
+        self._weights = np.zeros((X.shape[1], len(SCALES)), order="F")
+        self.converged = np.zeros(len(SCALES), bool)
+
+    def follow(self, alpha: float) -> None:
+        """Fit with an α given in units of the smallest one that leaves no feature, both scales in threads."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            Parallel(n_jobs=2, prefer="threads")(delayed(self._fit)(column, alpha) for column in range(len(SCALES)))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Predict both scales."""
+        return (X - self._mean) @ self._weights
+
+    @property
+    def used(self) -> np.ndarray:
+        """Number of features that are used on each scale."""
+        return (self._weights != 0).sum(axis=0)
+
+    def _fit(self, column: int, alpha: float) -> None:
+        _, weights, _, iterations = lasso_path(
+            self._X,
+            np.ascontiguousarray(self._y[:, column]),
+            alphas=[alpha * self._alpha_max[column]],
+            precompute=self._gram,
+            Xy=np.ascontiguousarray(self._products[:, column]),
+            coef_init=self._weights[:, column].copy(),
+            max_iter=LASSO_ITERATIONS,
+            tol=LASSO_TOLERANCE,
+            return_n_iter=True,
+            check_input=False,
+        )
+        self._weights[:, column] = weights[:, 0]
+        self.converged[column] = iterations[0] < LASSO_ITERATIONS
+
+
 def lasso(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
-    """Fit LASSO on both scales; α is a multiple of the smallest one that leaves no feature."""
+    """Fit LASSO on both scales; smaller α are tried until the error of both has risen."""
     rows, folds = task.tuning(train)
-    errors = np.zeros((len(LASSO_ALPHAS), len(SCALES)))
-    for inside, outside in folds:
-        target = Target(task.modulus[rows[inside]])
-        path = _lasso_paths(X[rows[inside]], target.centred, X[rows[outside]])[0]
-        errors += [target.errors(predicted, task.modulus[rows[outside]]) / len(folds) for predicted in path]
-    chosen = _best(({"alpha / alpha_max": alpha}, errors[i]) for i, alpha in enumerate(LASSO_ALPHAS))
+    targets = [Target(task.modulus[rows[inside]]) for inside, _ in folds]
+    paths = [LassoPath(X[rows[inside]], target.centred) for (inside, _), target in zip(folds, targets, strict=True)]
+    errors: list[np.ndarray] = []
+    for alpha in LASSO_ALPHAS:
+        errors.append(np.zeros(len(SCALES)))
+        for path, target, (_, outside) in zip(paths, targets, folds, strict=True):
+            path.follow(alpha)
+            errors[-1] += target.errors(path.predict(X[rows[outside]]), task.modulus[rows[outside]]) / len(folds)
+        if (errors[-1] > np.min(errors, axis=0)).all():
+            break
+    best = np.argmin(errors, axis=0)
+    del paths
     target = Target(task.modulus[train])
-    predicted, used, converged = _lasso_paths(X[train], target.centred, X[test])
+    path = LassoPath(X[train], target.centred)
     out = {}
-    for column, scale in enumerate(SCALES):
-        i = LASSO_ALPHAS.index(chosen[scale]["alpha / alpha_max"])
-        note = f"{used[i, column]} of {X.shape[1]} features" + ("" if converged[i, column] else ", not converged")
-        out[scale] = Prediction(target.modulus(predicted[i][:, column], scale), chosen[scale], note=note)
-    return out
+    for i, alpha in enumerate(LASSO_ALPHAS[: best.max() + 1]):
+        path.follow(alpha)
+        for column in np.nonzero(best == i)[0].tolist():
+            note = f"{path.used[column]} of {X.shape[1]} features" + ("" if path.converged[column] else ", not converged")
+            predicted = target.modulus(path.predict(X[test])[:, column], SCALES[column])
+            out[SCALES[column]] = Prediction(predicted, {"alpha / alpha_max": alpha}, note=note)
+    return {scale: out[scale] for scale in SCALES}
 
 
 def random_forest(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
@@ -237,33 +296,3 @@ def _solve(A: np.ndarray, alpha: float, y: np.ndarray) -> np.ndarray:
     A.flat[:: len(A) + 1] += alpha
     factor: Any = cho_factor(A.T, lower=True, overwrite_a=True, check_finite=False)
     return cho_solve(factor, y, check_finite=False)
-
-
-def _lasso_paths(X: np.ndarray, y: np.ndarray, X_test: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Predict for every α and both columns of y; tell how many features are used and whether the descent converged."""
-    mean = X.mean(axis=0)
-    centred = np.asfortranarray(X - mean)
-    gram, products = centred.T @ centred, centred.T @ y
-    predicted = np.empty((len(LASSO_ALPHAS), len(X_test), len(SCALES)))
-    used, converged = (np.empty((len(LASSO_ALPHAS), len(SCALES)), np.int64) for _ in range(2))
-
-    def follow(column: int) -> None:
-        _, weights, _, iterations = lasso_path(
-            centred,
-            np.ascontiguousarray(y[:, column]),
-            alphas=np.abs(products[:, column]).max() / len(X) * np.array(LASSO_ALPHAS),
-            precompute=gram,
-            Xy=np.ascontiguousarray(products[:, column]),
-            max_iter=LASSO_ITERATIONS,
-            tol=LASSO_TOLERANCE,
-            return_n_iter=True,
-            check_input=False,
-        )
-        predicted[:, :, column] = ((X_test - mean) @ weights).T
-        used[:, column] = (weights != 0).sum(axis=0)
-        converged[:, column] = np.array(iterations) < LASSO_ITERATIONS
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        Parallel(n_jobs=2, prefer="threads")(delayed(follow)(column) for column in range(len(SCALES)))
-    return list(predicted), used, converged

@@ -142,14 +142,16 @@ def draw_fourier(task: Task, target: str, predictions: dict[str, tuple[np.ndarra
 
 def draw_learning_curves(curves: dict[str, dict[str, list[float]]], path: Path) -> None:
     """Draw the test MAE against the number of training crystals, on logarithmic axes."""
-    figure, ax = plt.subplots(figsize=(7, 4.8), layout="constrained")
+    figure, ax = plt.subplots(figsize=(7, 5.8), layout="constrained")
     for marker, (name, curve) in zip("os^Dv", curves.items(), strict=False):
         ax.loglog(curve["n"], curve["MAE"], marker=marker, label=name)
     ax.set(xlabel="Training crystals", ylabel="Test MAE (GPa)")
     ax.grid(alpha=0.3, which="both")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter("{x:g}")
-    ax.legend(frameon=False, fontsize="small")
+    ax.set_xticks(curve["n"], labels=[f"{n:,}" for n in curve["n"]])
+    ax.set_xticks([], minor=True)
+    figure.legend(loc="outside lower center", frameon=False, fontsize="small")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

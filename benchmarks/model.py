@@ -1,7 +1,7 @@
 """Cross-validate GRIDKernelRegressor on the embedded moduli: ``python -m benchmarks.model --cv 5 [--target G_VRH]``.
 
-Protocol: the entries with an elastic anisotropy from 0 to 100 and without noble gases (or all, with --all), shuffled into folds with
-the seed 18012019 of matbench; each score is the mean over the folds. Nothing but the training part of a fold is seen by its model.
+Protocol: the entries with an elastic anisotropy from 0 to 100 and without noble gases (or all, with --all), shuffled into folds
+with the seed 18012019 of matbench; each score is the mean over the folds. A model sees the training part of its fold alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ SCORES = {"MAE_log10": ".4f", "MAE": ".2f", "median": ".2f", "RMSE": ".2f"} | {f
 """Scores, with their format."""
 
 TIMES = {
-    **{"training_seconds": ".0f", "training_cpu_seconds": ".0f", "prediction_ms": ".2f", "prediction_cpu_ms": ".2f"},
+    "training_seconds": ".0f",
+    "training_cpu_seconds": ".0f",
+    "prediction_ms": ".2f",
+    "prediction_cpu_ms": ".2f",
     "peak_memory_GB": ".1f",
 }
 """What it takes, wall-clock and summed over all threads, with the format."""

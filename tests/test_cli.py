@@ -1,0 +1,123 @@
+"""The command line, as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from matminer_grid.pipeline import load_features
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "from matminer_grid.cli import app; app()", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment, **options)
+
+
+@pytest.fixture(scope="module")
+def folder(sample, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("structures")
+    for index, structure in enumerate(sample[:4].to_structures()):
+        structure.to(filename=str(folder / f"{index}.vasp"), fmt="poscar")
+    return folder
+
+
+def test_help():
+    done = run("--help")
+    assert done.returncode == 0
+    assert "featurize" in done.stdout
+    assert "data" in done.stdout
+    assert "INPUT..." in run("featurize", "--help").stdout
+
+
+def test_starting_is_quick():
+    script = "import sys, matminer_grid.cli; print([m for m in ('numba', 'pandas', 'pymatgen', 'sklearn') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_featurize(folder, tmp_path):
+    done = run("featurize", folder, "-o", tmp_path / "out.parquet", "--n-groups", 5, "--cutoff", 4, "--float32", "-j", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"4 rows in {tmp_path / 'out.parquet'}\n"
+    names, features = load_features(tmp_path / "out.parquet")
+    assert names.tolist() == [str(folder / f"{index}.vasp") for index in range(4)]
+    assert (features.shape, features.dtype) == ((4, 5 * 40), "float32")
+
+
+def test_featurize_with_files_that_fail(folder, tmp_path):
+    (tmp_path / "bad.cif").write_text("data_\n")
+    done = run("featurize", folder, tmp_path / "bad.cif", "-o", tmp_path / "out", "-j", 1, "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert (report["n_rows"], report["n_failed"], report["n_resumed"]) == (4, 1, 0)
+    assert json.loads(Path(report["errors_file"]).read_text())["name"] == str(tmp_path / "bad.cif")
+    again = run("featurize", folder, tmp_path / "bad.cif", "-o", tmp_path / "out", "-j", 1)
+    assert again.stdout == f"4 rows in {tmp_path / 'out'}, of which 5 structures had been done before\n"
+    assert "structures that failed: 1; see" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.cif"], "error: missing.cif: there is no such file"),
+        (["--preset", "x", "."], "error: unknown preset 'x'; choose one of 'report', 'zhang2023'"),
+        (["--bin-size", "0.3", "."], "error: cutoff must be a multiple of bin_size"),
+        (["."], "error: .: the folder holds no structure files"),
+        (["--layout", "wide", "."], "error: layout must be one of"),
+    ],
+)
+def test_featurize_with_bad_arguments(tmp_path, arguments, message):
+    done = run("featurize", *arguments, "-o", "out.parquet", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c(embedded, tmp_path):
+    embedded[:6000].to_parquet(tmp_path / "many.parquet")
+    command = [
+        sys.executable,
+        "-c",
+        "from matminer_grid.cli import app; app()",
+        "featurize",
+        str(tmp_path / "many.parquet"),
+        "-o",
+        "out",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out" / "part-00000.parquet").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    began = time.perf_counter()
+    _, messages = process.communicate(timeout=60)
+    assert time.perf_counter() - began < 2.5
+    assert process.returncode == 130
+    assert messages.endswith("stopped\n")
+    assert len(load_features(tmp_path / "out")[0]) >= 2000
+
+
+class TestDataInfo:
+    def test_embedded(self):
+        done = run("data", "info")
+        assert done.returncode == 0, done.stderr
+        assert "12,178 crystals of 86 elements" in done.stdout
+        assert "K_VRH" in done.stdout
+        answer = json.loads(run("data", "info", "--json").stdout)
+        assert answer["sites"] == [1, 6.0, 160]
+        assert answer["properties"]["K_VRH"] == [1.0, 87.0, 575.0]
+
+    def test_a_file(self, sample, tmp_path):
+        sample[:3].to_parquet(tmp_path / "three.parquet")
+        assert json.loads(run("data", "info", tmp_path / "three.parquet", "--json").stdout)["crystals"] == 3
+
+    def test_what_is_none(self, tmp_path):
+        done = run("data", "info", tmp_path / "none.parquet")
+        assert done.returncode == 1
+        assert done.stderr == f"error: {tmp_path / 'none.parquet'}: there is no such file\n"

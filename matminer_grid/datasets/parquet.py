@@ -35,8 +35,8 @@ PROVENANCE = "matminer_grid.provenance"
 TEXT_COLUMNS = {"structure": "json", "cif": "cif"}
 """Columns that may stand for those: their names and formats."""
 
-DAMAGED = (pa.ArrowException, OSError, MemoryError)
-"""What pyarrow raises for damaged files; ArrowInvalid is a ValueError too."""
+DAMAGED = (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError)
+"""What pyarrow raises for damaged files, with names or text that is no UTF-8 too."""
 
 
 def load_crystals(path: str | Path) -> tuple[CrystalTable, pd.DataFrame]:
@@ -80,11 +80,13 @@ def load_crystals(path: str | Path) -> tuple[CrystalTable, pd.DataFrame]:
     try:
         table = file.read()
         crystals = CrystalTable.from_arrow(table)
+        others = [name for name in table.column_names if name not in {*REQUIRED, *OPTIONAL}]
+        properties = table.select(others).to_pandas()
     except (*DAMAGED, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     for row, problem in crystals.errors().items():
         raise ValueError(f"{path}: row {row}: {problem}") from problem
-    return crystals, table.drop_columns([name for name in (*REQUIRED, *OPTIONAL) if name in table.column_names]).to_pandas()
+    return crystals, properties
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -124,10 +126,16 @@ def open_parquet(path: str | Path) -> pq.ParquetFile:
     """
     try:
         file = pq.ParquetFile(path)
+        file.schema_arrow.names  # noqa: B018  it raises if a name is no UTF-8
+        _check_sizes(file, path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
     except DAMAGED as error:
         raise ValueError(f"{path}: it is no Parquet file, or damaged: {error}") from error
+    return file
+
+
+def _check_sizes(file: pq.ParquetFile, path: str | Path) -> None:
     for index in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(index)
         for column in map(group.column, range(group.num_columns)):
@@ -136,7 +144,6 @@ def open_parquet(path: str | Path) -> pq.ParquetFile:
                     f"{path}: the column {column.path_in_schema} has {column.num_values} numbers in row group {index}; the limit "
                     f"is {MAX_VALUES}: write smaller row groups"
                 )
-    return file
 
 
 def missing_columns(schema: pa.Schema) -> str | None:
@@ -196,14 +203,17 @@ def _records(path: Path, table: pa.Table, first: int) -> Iterator[StructureRecor
 
 
 def _parse_column(path: Path, column: pa.ChunkedArray, first: int, name: str) -> Iterator[Source | StructureRecord]:
-    for row, entry in enumerate(column.to_pylist(), start=first):
-        place = f"{path}:{row}"
-        if entry is None:
-            yield StructureRecord(place, error=f"the column {name} is null")
-        elif isinstance(entry, (str, bytes)):
-            yield Source(place, TEXT_COLUMNS[name], entry.encode() if isinstance(entry, str) else entry)
-        else:
-            try:
+    if pa.types.is_string(column.type):
+        column = column.cast(pa.binary())  # it may be no UTF-8
+    for row in range(len(column)):
+        place = f"{path}:{first + row}"
+        try:
+            entry = column[row].as_py()
+            if entry is None:
+                yield StructureRecord(place, error=f"the column {name} is null")
+            elif isinstance(entry, (str, bytes)):
+                yield Source(place, TEXT_COLUMNS[name], entry.encode() if isinstance(entry, str) else entry)
+            else:
                 yield StructureRecord(place, crystal_from_dict(entry))
-            except ValueError as error:
-                yield StructureRecord(place, error=str(error))
+        except ValueError as error:
+            yield StructureRecord(place, error=str(error))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
@@ -215,11 +216,17 @@ class CrystalFeaturizer(BaseFeaturizer):
     def set_n_jobs(self, n_jobs: int) -> None:
         """Set the number of threads of `featurize_many`, and of processes where matminer's own pool calls the featurizer.
 
+        In a worker of joblib's `Parallel`, as in scikit-learn's searches with `n_jobs`, one thread computes whatever the number.
         For more than one the kernels are compiled now, so that no process of a pool has to.
         """
         super().set_n_jobs(n_jobs)
         if n_jobs != 1:
             self._compile()
+
+    @property
+    def _n_threads(self) -> int:
+        """Number of threads: one where joblib has spread the work over its workers already, so that cores aren't shared."""
+        return 1 if get_active_backend()[0].nesting_level else self.n_jobs
 
     def _generate_column_labels(self, multiindex: bool, return_errors: bool) -> Any:
         self._compile()  # matminer asks for the labels before it starts a pool of processes
@@ -266,10 +273,10 @@ class CrystalFeaturizer(BaseFeaturizer):
         wanted = (start for start in starts if not failed)
         options = {"desc": type(self).__name__, "total": n, "disable": not pbar}
         with tqdm(**options | (pbar if isinstance(pbar, dict) else {})) as bar:
-            if self.n_jobs == 1 or len(starts) < 2:
+            if self._n_threads == 1 or len(starts) < 2:
                 results: Iterable[Any] = map(compute, wanted)
             else:
-                parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem", return_as="generator")
+                parallel = Parallel(n_jobs=self._n_threads, require="sharedmem", return_as="generator")
                 results = parallel(map(delayed(compute), wanted))
             for start, (result, errors) in zip(starts, results, strict=True):
                 if errors and not ignore_errors:

@@ -235,7 +235,7 @@ class GRIDFeaturizer(CrystalFeaturizer):
             errors = _run(kernels.rdf_batch, table[rows], float(self.bin_size), counts[rows])
             return {start + row: error for row, error in errors.items()}
 
-        parallel = Parallel(n_jobs=self.n_jobs if len(table) > CHUNK_SIZE else 1, require="sharedmem")
+        parallel = Parallel(n_jobs=self._n_threads if len(table) > CHUNK_SIZE else 1, require="sharedmem")
         for errors in parallel(delayed(count)(start) for start in range(0, len(table), CHUNK_SIZE)):
             for row, error in errors.items():
                 raise type(error)(f"row {row}: {error}") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 from joblib import Parallel, cpu_count, delayed
+from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
 from matminer_grid.crystal import Crystal, as_crystal
@@ -283,7 +284,7 @@ def group_scales(n_groups: int, bin_size: float, group_weights: ArrayLike | None
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """Read n_jobs: all cores for None; negative numbers count from all cores down, as in joblib.
+    """Read n_jobs: all cores for None, or one inside of joblib's own workers; negative numbers count from all cores down.
 
     Raises
     ------
@@ -291,7 +292,7 @@ def n_threads(n_jobs: int | None) -> int:
         n_jobs is 0 or no whole number.
     """
     if n_jobs is None:
-        return cpu_count()
+        return 1 if get_active_backend()[0].nesting_level else cpu_count()
     if not isinstance(n_jobs, Integral) or n_jobs == 0:
         raise ValueError(f"n_jobs must be a whole number other than 0, or None for all cores, not {n_jobs!r}")
     return int(n_jobs) if n_jobs > 0 else max(1, cpu_count() + 1 + int(n_jobs))

@@ -27,7 +27,7 @@ SCALES = ("GPa", "log10")
 """Scales on which the modulus is learned; the columns of every two-column target."""
 
 LINEAR_ALPHAS = tuple(10.0**exponent for exponent in range(-6, 2))
-KERNEL_ALPHAS = (0.003, 0.01, 0.03, 0.1, 0.3)
+KERNEL_ALPHAS = (0.01, 0.03, 0.1, 0.3)
 GAMMAS = (0.125, 0.25, 0.5, 1.0, 2.0)
 """In units of 1 / median dissimilarity."""
 
@@ -62,7 +62,7 @@ class Kernel(Protocol):
         """Hyperparameters to choose from."""
 
     def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:
-        """Evaluate the kernel; the result is a new array."""
+        """Evaluate the kernel; the result is a new array, whose precision is enough for the smallest α."""
 
 
 class LinearKernel:
@@ -153,7 +153,7 @@ def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> dict[str
             errors = np.zeros((len(kernel.alphas), len(SCALES)))
             for inside, outside in folds:
                 target = Target(task.modulus[rows[inside]])
-                inner, outer = K[np.ix_(inside, inside)].astype(np.float64), K[np.ix_(outside, inside)]
+                inner, outer = K[np.ix_(inside, inside)], K[np.ix_(outside, inside)]
                 for i, alpha in enumerate(kernel.alphas):
                     predicted = outer @ _solve(inner.copy(), alpha, target.centred)
                     errors[i] += target.errors(predicted, task.modulus[rows[outside]]) / len(folds)
@@ -295,4 +295,4 @@ def _solve(A: np.ndarray, alpha: float, y: np.ndarray) -> np.ndarray:
     """Solve (A + α) w = y for a symmetric A, which is overwritten."""
     A.flat[:: len(A) + 1] += alpha
     factor: Any = cho_factor(A.T, lower=True, overwrite_a=True, check_finite=False)
-    return cho_solve(factor, y, check_finite=False)
+    return cho_solve(factor, y.astype(A.dtype, copy=False), check_finite=False)

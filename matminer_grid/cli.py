@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True, help="Data sets of crystals and their properties.")
@@ -94,6 +94,162 @@ def featurize(
             typer.echo(f"structures that failed: {report.n_failed}; see {report.errors_file}", err=True)
     if report.n_failed:
         raise typer.Exit(FAILED)
+
+
+def read_files(inputs: list[Path]) -> tuple[list[str], list[Any]]:
+    """Read what can be read: names and crystals; name the others on the error stream."""
+    from matminer_grid.datasets import read_structures_from
+
+    names, crystals = [], []
+    for record in read_structures_from(inputs):
+        if record.crystal is None:
+            typer.echo(f"{record.name}: {record.error}", err=True)
+            names.append("")
+        else:
+            names.append(record.name)
+            crystals.append(record.crystal)
+    if not names:
+        raise ValueError(f"no structure files in {', '.join(map(str, inputs))}")
+    return names, crystals
+
+
+@contextmanager
+def stages(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show what is under way, in one line on the error stream that goes away."""
+    from rich.console import Console
+
+    console = Console(stderr=True, quiet=quiet)
+    with console.status("") as status:
+        yield status.update
+
+
+@app.command()
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Structure files, folders and archives.")],
+    *,
+    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=0, help="Known materials to list.")] = 5,
+    coverage: Annotated[float, typer.Option(min=0.01, max=0.99, help="Probability of the intervals.")] = 0.95,
+    limit: Annotated[int | None, typer.Option(min=20, help="Train on so many entries only, for a quick look.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict bulk and shear modulus with intervals, and tell the known materials that the prediction rests on.
+
+    The models of the embedded data are trained when they are first needed, in two or three minutes, and kept in the user's cache.
+    """
+    import warnings
+
+    from matminer_grid.models.default import TARGETS, clean_rows, default_model
+
+    with clear_errors(), warnings.catch_warnings(), stages(as_json) as progress:
+        warnings.simplefilter("ignore")
+        names, crystals = read_files(inputs)
+        readable = [name for name in names if name]
+        models = {}
+        answers: list[dict[str, Any]] = [{"file": name, "formula": c.formula} for name, c in zip(readable, crystals, strict=True)]
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+        for target in TARGETS if crystals else ():
+            models[target] = default_model(target, limit=limit, progress=progress)
+            values = models[target].predict(crystals)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the same as just now
+                intervals = zip(*models[target].predict_interval(crystals, coverage), strict=True)
+            for answer, value, (lower, upper) in zip(answers, values, intervals, strict=True):
+                answer[target] = {"value": round(float(value), 2), "interval": [round(float(lower), 2), round(float(upper), 2)]}
+        if neighbors and crystals:
+            warnings.simplefilter("ignore")
+            ids = training_ids(None if limit else clean_rows())
+            for answer, crystal in zip(answers, crystals, strict=True):
+                answer["rests_on"] = telling(models["K_VRH"], crystal, neighbors, ids)
+    if as_json:
+        typer.echo(json.dumps(answers))
+    else:
+        for answer in answers:
+            show_prediction(answer, coverage)
+    if len(readable) < len(names):
+        raise typer.Exit(FAILED)
+
+
+def training_ids(rows: Any) -> Any:
+    """Give the identifiers of the embedded entries in these rows; None for a model of some of them."""
+    from matminer_grid.datasets import load_mp_elasticity_table
+
+    return None if rows is None else load_mp_elasticity_table().material_id[rows]
+
+
+def telling(model: Any, crystal: Any, n: int, ids: Any) -> list[dict[str, Any]]:
+    """List the training crystals of the largest share in a prediction of the bulk modulus."""
+    table = model.explain(crystal, n).iloc[:-1]
+    out = []
+    for line in table.to_dict("records"):
+        entry = {"material_id": str(ids[line["row"]])} if ids is not None else {}
+        entry |= {"formula": line["formula"], "K_VRH": line["value"], "share": round(line["share"], 4)}
+        out.append(entry | {name: round(line[name], 4) for name in ("grid_emd", "composition_emd")})
+    return out
+
+
+def show_prediction(answer: dict[str, Any], coverage: float) -> None:
+    """Print one prediction and what it rests on."""
+    typer.echo(f"{answer['file']}: {answer['formula']}")
+    for target in ("K_VRH", "G_VRH"):
+        value, (lower, upper) = answer[target]["value"], answer[target]["interval"]
+        typer.echo(f"  {target} {value:.4g} GPa, {coverage:.0%} between {lower:.4g} and {upper:.4g}")
+    known = answer.get("rests_on", [])
+    if known:
+        keys = list(known[0])
+        print_table(
+            keys, [[f"{line[key]:g}" if isinstance(line[key], float) else str(line[key]) for key in keys] for line in known]
+        )
+
+
+@app.command()
+def similar(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A structure file.")],
+    *,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of materials.")] = 5,
+    against: Annotated[Path | None, typer.Option(help="A Parquet file of crystals; the embedded data by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find the materials nearest by 10 GRID EMD + composition EMD (modified Pettifor scale), with both parts."""
+    import numpy as np
+
+    from matminer_grid import EMDSearch, GRIDFeaturizer, composition_emd
+    from matminer_grid.datasets import load_crystals, load_mp_elasticity_table
+
+    with clear_errors(), stages(as_json) as progress:
+        names, crystals = read_files([file])
+        if not crystals:
+            raise typer.Exit(FAILED)
+        labels: Any
+        if against is None:
+            embedded = load_mp_elasticity_table()
+            known, labels = embedded.crystals, embedded.material_id
+        else:
+            known, properties = load_crystals(against)
+            labels = properties["material_id"].to_numpy() if "material_id" in properties else np.arange(len(known))
+        progress(f"compare with {len(known):,} crystals")
+        search = EMDSearch(GRIDFeaturizer(), composition_metric="modified_pettifor").fit(known)
+        distances, rows = search.kneighbors(crystals, k=min(k, len(known)))
+        answers = []
+        for name, crystal, total, found in zip(filter(None, names), crystals, distances, rows, strict=True):
+            compositions = composition_emd([crystal], known[found], pbar=False)[0]
+            nearest = [
+                {
+                    "material": str(labels[row]),
+                    "formula": known[int(row)].formula,
+                    "dissimilarity": round(float(distance), 4),
+                    "grid_emd": round(float(distance - part) / search.grid_weight, 4),
+                    "composition_emd": round(float(part), 4),
+                }
+                for row, distance, part in zip(found, total, compositions, strict=True)
+            ]
+            answers.append({"file": name, "formula": crystal.formula, "nearest": nearest})
+    if as_json:
+        typer.echo(json.dumps(answers))
+        return
+    for answer in answers:
+        typer.echo(f"{answer['file']}: {answer['formula']}")
+        print_table(list(answer["nearest"][0]), [[str(value) for value in line.values()] for line in answer["nearest"]])
 
 
 @data.command()

@@ -16,6 +16,7 @@ from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_dist
 from matminer_grid.kernels.neighborhood import quantile_means
 from matminer_grid.models import GRIDKernelRegressor, GRIDNeighborsRegressor
 from matminer_grid.models._process import covariance, outlier_factors, solve, tune
+from matminer_grid.models.default import cached_file, clean_rows, default_model
 from tests.conftest import REAL, cobaltite, disordered_alloy, rock_salt, with_dummies
 
 SMALL = {"tune_samples": 100, "tune_iterations": 2, "n_local": 24}
@@ -275,3 +276,53 @@ def test_outlier_factors():
     factors = outlier_factors(np.array([0.01, -0.01, 0.012, 0.009, 1.0]))
     assert factors[:4].max() < 2
     assert factors[4] > 100
+
+
+def test_saved_model_predicts_the_same(fitted, split, tmp_path):
+    path = tmp_path / "model.npz"
+    fitted.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.npz"]
+    loaded = GRIDKernelRegressor.load(path)
+    assert loaded.get_params() == fitted.get_params()
+    for found, value in zip(
+        quiet_predict(loaded, split[2], return_std=True), quiet_predict(fitted, split[2], return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(found, value)
+    assert loaded.explain(split[2][0]).equals(fitted.explain(split[2][0]))
+
+
+def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
+    path = tmp_path / "model.npz"
+    fitted.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cut short"):
+        GRIDKernelRegressor.load(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr("matminer_grid.models._store.__version__", "0.0.0")
+    with pytest.raises(ValueError, match="train anew"):
+        GRIDKernelRegressor.load(path)
+    with pytest.raises(NotFittedError):
+        GRIDKernelRegressor().save(path)
+
+
+def test_default_model_is_kept(monkeypatch, tmp_path, fitted):
+    monkeypatch.setattr("matminer_grid.models.default.platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
+    trained = []
+
+    def fit(self, crystals, y):
+        trained.append(len(y))
+        self.__dict__.update(fitted.__dict__)
+        return self
+
+    monkeypatch.setattr(GRIDKernelRegressor, "fit", fit)
+    assert (default_model("K_VRH").y_ == default_model("K_VRH").y_).all()
+    assert trained == [len(clean_rows())] == [11347]
+    cached_file("K_VRH").write_bytes(b"cut short")
+    with pytest.warns(UserWarning, match="trained anew"):
+        default_model("K_VRH")
+    assert len(trained) == 2
+    default_model("K_VRH", limit=50)
+    assert trained[-1] == 50
+    with pytest.raises(ValueError, match="unknown target"):
+        default_model("E_VRH")

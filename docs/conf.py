@@ -1,0 +1,130 @@
+"""Settings of the documentation site: ``sphinx-build -W --keep-going docs output/site``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from latex2mathml.converter import convert
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.writers.html5 import HTML5Translator
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(HERE))
+
+from _tables import write_tables  # noqa: E402  beside this file
+
+project = "matminer-grid"
+author = "matminer-grid developers"
+copyright = author  # noqa: A001  Sphinx's name
+release = import_module("matminer_grid").__version__
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb", "sphinx_copybutton"]
+exclude_patterns = ["generated"]
+html_theme = "furo"
+html_title = f"matminer-grid {release}"
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
+html_show_sphinx = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_custom_sections = ["Features"]
+napoleon_use_rtype = False
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+nb_mime_priority_overrides = [("html", "text/html", 0)]
+html_math_renderer = "mathml"
+
+API = {
+    "matminer_grid": "the main names",
+    "matminer_grid.featurizers": "structure to feature vector",
+    "matminer_grid.similarity": "feature vectors to dissimilarity",
+    "matminer_grid.models": "dissimilarity to property",
+    "matminer_grid.datasets": "where structures and properties come from",
+    "matminer_grid.pipeline": "many files",
+    "matminer_grid.distributed": "many machines",
+    "matminer_grid.plotting": "pictures",
+}
+"""Modules whose public names are documented, where they exist."""
+
+
+def write_api() -> None:
+    """Write a page for each public module, from its ``__all__``, so that no name is forgotten; a name has one home."""
+    shutil.rmtree(HERE / "api", ignore_errors=True)
+    (HERE / "api").mkdir()
+    documented: set[int] = set()
+    listed = []
+    for name, what in API.items():
+        try:
+            module = import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            continue
+        lines = [f"# `{name}`: {what}", ""]
+        for public in getattr(module, "__all__", None) or _own_names(module):
+            value = getattr(module, public)
+            if id(value) in documented or not (callable(value) and getattr(value, "__doc__", None)):
+                continue
+            documented.add(id(value))
+            lines += ["```{eval-rst}", f".. {_directive(value)}:: {name}.{public}"]
+            if isinstance(value, type):
+                lines.append(f"   :members: {', '.join(_own_members(value))}")
+            lines += ["```", ""]
+        if len(lines) > 2:
+            file = name.removeprefix("matminer_grid.")
+            (HERE / "api" / f"{file}.md").write_text("\n".join(lines), encoding="utf-8")
+            listed.append(file)
+    index = ["# All public names", "", "```{toctree}", ":maxdepth: 2", "", *listed, "```", ""]
+    (HERE / "api" / "index.md").write_text("\n".join(index), encoding="utf-8")
+
+
+def _own_names(module: Any) -> list[str]:
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", "") == module.__name__
+    ]
+
+
+def _own_members(value: type) -> list[str]:
+    """List the documented members of a class and its bases in this package, not those of matminer and scikit-learn."""
+    bases = [base for base in reversed(value.__mro__) if base.__module__.startswith("matminer_grid")]
+    members = dict.fromkeys(name for base in bases for name in vars(base) if not name.startswith("_"))
+    return [name for name in members if getattr(getattr(value, name, None), "__doc__", None) and not name.endswith("_request")]
+
+
+def _directive(value: Any) -> str:
+    return "autoclass" if isinstance(value, type) else "autofunction"
+
+
+def copy_notebooks() -> None:
+    """Copy the notebooks, with their committed outputs, into the site."""
+    shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+    shutil.copytree(ROOT / "notebooks", HERE / "notebooks", ignore=shutil.ignore_patterns(".*"))
+
+
+def _inline_math(translator: HTML5Translator, node: nodes.Element) -> None:
+    translator.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block_math(translator: HTML5Translator, node: nodes.Element) -> None:
+    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> None:
+    """Write what is made from other files; render formulas as MathML, which browsers show without any script."""
+    app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
+    write_api()
+    copy_notebooks()
+    write_tables(HERE / "results", HERE / "generated")

@@ -269,7 +269,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000, used + 300_000_000))
 for call in (
     lambda: GRIDFeaturizer(cutoff=1000.0, bin_size=1.0).rdf(iron),
     lambda: grid_emd_exact(iron, iron, cutoff=2000.0, n_groups=10**9),
-    lambda: GRIDFeaturizer(cutoff=290.0, bin_size=1.0).rdf(iron),
+    lambda: GRIDFeaturizer(cutoff=480.0, bin_size=1.0).rdf(iron),
     lambda: GRIDFeaturizer().featurize_many([iron] * 10_000, pbar=False),
     lambda: GRIDFeaturizer(cutoff=100.0, bin_size=100.0, n_groups=10**8).grid(iron),
     lambda: grid_emd(features[[0] * 20_000], n_groups=10, bin_size=0.1, pbar=False),

@@ -122,9 +122,20 @@ def _block_math(translator: HTML5Translator, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def escape_bars(_app: Sphinx, _what: str, _name: str, _value: Any, _options: Any, lines: list[str]) -> None:
+    """Let |F| in a docstring be an absolute value, which reStructuredText would take for a substitution."""
+    in_example = False
+    for i, line in enumerate(lines):
+        in_example = bool(line.strip()) and (in_example or line.lstrip().startswith(">>>"))
+        if not in_example and not line.lstrip().startswith(".. math::"):
+            parts = line.split("``")
+            lines[i] = "``".join(part if j % 2 else part.replace("|", "\\|") for j, part in enumerate(parts))
+
+
 def setup(app: Sphinx) -> None:
     """Write what is made from other files; render formulas as MathML, which browsers show without any script."""
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
+    app.connect("autodoc-process-docstring", escape_bars)
     write_api()
     copy_notebooks()
     write_tables(HERE / "results", HERE / "generated")

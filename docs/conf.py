@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from importlib import import_module
@@ -129,7 +130,7 @@ def escape_bars(_app: Sphinx, _what: str, _name: str, _value: Any, _options: Any
         in_example = bool(line.strip()) and (in_example or line.lstrip().startswith(">>>"))
         if not in_example and not line.lstrip().startswith(".. math::"):
             parts = line.split("``")
-            lines[i] = "``".join(part if j % 2 else part.replace("|", "\\|") for j, part in enumerate(parts))
+            lines[i] = "``".join(part if j % 2 else re.sub(r"(?<!\\)\|", r"\\|", part) for j, part in enumerate(parts))
 
 
 def setup(app: Sphinx) -> None:

@@ -92,6 +92,26 @@ def solve(K: SingleArray, y: FloatArray, noise: float, rounds: int, progress: Ca
     return Solution(mean, coefficients, noise * factors, residuals, 1 / diagonal)
 
 
+def local_variances(K: SingleArray, vectors: SingleArray, noise: FloatArray, n_local: int) -> FloatArray:
+    """Variance of new values, relative to the process and without noise, from the most similar training crystals alone.
+
+    Parameters
+    ----------
+    K : ndarray of shape (m, n)
+        Covariances of the new crystals with those of training.
+    vectors : ndarray of shape (n, d); noise : ndarray of shape (n,)
+        Of the training crystals.
+    n_local : int
+        Number of training crystals taken into account for each.
+    """
+    near = np.argpartition(-K, n_local - 1, axis=1)[:, :n_local]
+    joint = np.empty((len(K), n_local, n_local))
+    for i, rows in enumerate(near):
+        joint[i] = covariance(vectors[rows], vectors[rows], 1) + np.diag(noise[rows])
+    k = np.take_along_axis(K, near, axis=1).astype(np.float64)
+    return np.maximum(1 - (k * np.linalg.solve(joint, k[..., None])[..., 0]).sum(axis=1), 0)
+
+
 def outlier_factors(residuals: FloatArray) -> FloatArray:
     """By how much the noise of each crystal exceeds that of most, for its residual: the EM step for Student's t, at least 1."""
     scale = max(MAD_TO_SIGMA * float(np.median(np.abs(residuals))), 1e-12)
@@ -141,7 +161,7 @@ def tune(
     centred = y - np.median(y)
     initial = np.log(np.append(start, noise))
     factors = np.ones(n)
-    softness = 0.1 * MAD_TO_SIGMA * float(np.median(np.abs(centred)))
+    softness = max(0.1 * MAD_TO_SIGMA * float(np.median(np.abs(centred))), 1e-3 * float(centred.std()), 1e-12)
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         weights = np.exp(parameters[:-1])[spread]

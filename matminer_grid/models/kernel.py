@@ -11,11 +11,12 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
-from matminer_grid.composition import cumulative_fractions
 from matminer_grid.elements import species_symbol
 from matminer_grid.featurizers import ChemistryFeaturizer, GRIDFeaturizer
 from matminer_grid.models._checks import checked_crystals, checked_targets
-from matminer_grid.models._process import covariance, solve, tune
+from matminer_grid.models._distances import FAMILIES, START_WEIGHTS, feature_scales, weighted_blocks
+from matminer_grid.models._explain import local_shares, published_distances
+from matminer_grid.models._process import covariance, local_variances, solve, tune
 from matminer_grid.models._store import load_model, save_model
 from matminer_grid.similarity.grid import grid_emd_by_group, n_threads
 
@@ -30,56 +31,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-START_WEIGHTS = {
-    "composition": 0.045,
-    "sites": 0.09,
-    "statistics": 0.011,
-    "grid": 0.011,
-    "relative grid": 0.006,
-    "near": 0.01,
-    "order": 0.016,
-    "coordination, coordination": 0.005,
-    "coordination, valence": 0.009,
-    "coordination, slow": 0.009,
-    "neighbors, coordination": 0.009,
-    "neighbors, valence": 0.009,
-    "neighbors, slow": 0.008,
-    "differences, coordination": 0.005,
-    "differences, valence": 0.005,
-    "differences, slow": 0.005,
-    "charge": 0.005,
-    "global": 0.017,
-    "moduli": 0.1,
-    "stiffness": 0.01,
-    "stiffness ratios": 0.021,
-}
-"""Weights of the blocks of features that the search starts from; distances are relative to the mean between training crystals."""
-
 START_NOISE = 0.02
-
-FAMILIES = {
-    "composition": ("composition", "sites", "statistics"),
-    "structure": (
-        "grid",
-        "relative grid",
-        "near",
-        "order",
-        "coordination, coordination",
-        "coordination, valence",
-        "coordination, slow",
-    ),
-    "bonding": tuple(
-        f"{kind}, {weight}" for kind in ("neighbors", "differences") for weight in ("coordination", "valence", "slow")
-    ),
-    "stiffness": ("charge", "global", "moduli", "stiffness", "stiffness ratios"),
-}
-"""Blocks of features by what they describe."""
-
-DIMENSIONLESS = {*FAMILIES["stiffness"], "order", "statistics", *(name for name in FAMILIES["structure"] if "coord" in name)}
-"""Blocks whose features are scaled one by one, since they have no common unit."""
-
-SPLIT = {"moduli", "global", "sites"}
-"""Blocks that have a weight for each feature or property."""
 
 CHUNK = 256
 """Structures whose covariances with all training crystals are in memory at once."""
@@ -197,10 +149,10 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         self._report(f"describe {n} crystals")
         features = self._featurizer.featurize_many(crystals, pbar=False)
         self._report("find the weights of the distances")
-        self._scale = self._scales(features, random)
+        self._scale = feature_scales(features, self._featurizer, random)
         vectors = (features * self._scale).astype(np.float32)
         values = np.log10(targets) if self.log_target else targets
-        blocks = self._weighted_blocks()
+        blocks = weighted_blocks(self._featurizer)
         sample = random.permutation(n)[: self.tune_samples]
         start = np.array([START_WEIGHTS[name.split(": ")[0]] for name in blocks])
         weights, noise = tune(
@@ -311,32 +263,26 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         """
         crystals, vectors = self._read([structure])
         value = float(self._evaluate(vectors, with_variance=False)[0][0])
-        similarity = covariance(vectors, self._vectors, self.n_jobs)[0]
+        similarity = covariance(vectors, self._vectors, self.n_jobs)[0].astype(np.float64)
         near = np.argsort(-similarity, kind="stable")[: 4 * self.n_local]
-        known = self._vectors[near]
-        joint = covariance(known, known, self.n_jobs).astype(np.float64) + np.diag(self.noise_[near])
-        shares = np.linalg.solve(joint, similarity[near].astype(np.float64))
-        shares += (1 - shares.sum()) * _mean_shares(joint)
+        shares = local_shares(similarity[near], self._vectors[near], self.noise_[near], self.n_jobs)
         listed = np.argsort(-np.abs(shares), kind="stable")[:n]
         rows, shares = near[listed], shares[listed]
-        grids = GRIDFeaturizer().featurize_many([crystals[0], *(self.crystals_[int(row)] for row in rows)], pbar=False)
-        cumulative = cumulative_fractions([crystals[0], *(self.crystals_[int(row)] for row in rows)])
         contributions = shares * self._values[rows]
+        known = [self.crystals_[int(row)] for row in rows]
         table = {
             "row": [*rows.tolist(), -1],
-            "formula": [*(self.crystals_[int(row)].formula for row in rows), "all others"],
+            "formula": [*(crystal.formula for crystal in known), "all others"],
             "value": [*self.y_[rows], np.nan],
             "share": [*shares, 1 - shares.sum()],
             "contribution": [*contributions, value - contributions.sum()],
-            "similarity": [*similarity[rows].astype(np.float64), np.nan],
-            "grid_emd": [*(grid_emd_by_group(grids[0], grid, n_groups=100, bin_size=0.1).mean() for grid in grids[1:]), np.nan],
-            "composition_emd": [*np.abs(cumulative[1:] - cumulative[0]).sum(axis=1), np.nan],
+            "similarity": [*similarity[rows], np.nan],
         }
-        apart = np.abs(self._vectors[rows] - vectors[0])
+        parts = published_distances(crystals[0], known)
+        apart = np.abs(self._vectors[rows] - vectors[0]).astype(np.float64)
         for family, names in FAMILIES.items():
-            parts = [apart[:, self._featurizer.blocks[name]].sum(axis=1) for name in names]
-            table[family] = [*np.sum(parts, axis=0).astype(np.float64), np.nan]
-        return pd.DataFrame(table)
+            parts[family] = np.sum([apart[:, self._featurizer.blocks[name]].sum(axis=1) for name in names], axis=0)
+        return pd.DataFrame(table | {name: [*part, np.nan] for name, part in parts.items()})
 
     def compare_shells(self, structure: Structure | Crystal, row: int, n_groups: int = 100) -> FloatArray:
         """Tell which neighbour shells of a structure agree with those of a training crystal.
@@ -408,32 +354,6 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         if self.progress is not None:
             self.progress(text)
 
-    def _scales(self, features: FloatArray, random: np.random.Generator) -> FloatArray:
-        """Factor of each feature, so that the mean distance of two training crystals is 1 in each block."""
-        pairs = random.integers(0, len(features), (2, 4000))
-        apart = np.abs(features[pairs[0]] - features[pairs[1]]).mean(axis=0)
-        scale = np.ones(features.shape[1])
-        for name, block in self._featurizer.blocks.items():
-            mean = apart[block]
-            if name in DIMENSIONLESS:
-                varies = mean > 1e-9
-                scale[block] = np.where(varies, 1 / np.where(varies, mean, 1), 0) / max(1, varies.sum())
-            else:
-                scale[block] = 1 / max(mean.sum(), 1e-9)
-        return scale
-
-    def _weighted_blocks(self) -> dict[str, slice]:
-        """Columns that have a weight in common: blocks of features, or single features and properties of those in SPLIT."""
-        labels, out = self._featurizer.feature_labels(), {}
-        for name, block in self._featurizer.blocks.items():
-            if name not in SPLIT:
-                out[name] = block
-                continue
-            for column in range(block.start, block.stop):
-                label = labels[column].split(", quantile")[0]
-                out[label] = slice(out[label].start if label in out else column, column + 1)
-        return out
-
     def _read(self, structures: Any) -> tuple[CrystalTable, NDArray[np.float32]]:
         self._check_fitted()
         crystals = checked_crystals(structures)
@@ -454,19 +374,11 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
             K = covariance(vectors[rows], self._vectors, self.n_jobs)
             values[rows] = self._mean + K @ self._coefficients
             if with_variance:
-                variances[rows] = self._local_variances(K)
+                variances[rows] = self._variances(K)
         return values, variances
 
-    def _local_variances(self, K: NDArray[np.float32]) -> FloatArray:
-        """Variance of new values with these covariances with the training crystals, from the most similar ones of those."""
-        n_local = min(self.n_local, K.shape[1])
-        near = np.argpartition(-K, n_local - 1, axis=1)[:, :n_local]
-        joint = np.empty((len(K), n_local, n_local))
-        for i, rows in enumerate(near):
-            joint[i] = covariance(self._vectors[rows], self._vectors[rows], 1) + np.diag(self.noise_[rows])
-        k = np.take_along_axis(K, near, axis=1).astype(np.float64)
-        explained = (k * np.linalg.solve(joint, k[..., None])[..., 0]).sum(axis=1)
-        return np.maximum(1 - explained, 0) + self._base_noise
+    def _variances(self, K: NDArray[np.float32]) -> FloatArray:
+        return local_variances(K, self._vectors, self.noise_, min(self.n_local, K.shape[1])) + self._base_noise
 
     def _calibrate(self, random: np.random.Generator) -> None:
         """Keep the sorted ratios of leave-one-out residuals to the standard deviations that a prediction would state."""
@@ -476,7 +388,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
             rows = sample[start : start + CHUNK]
             K = covariance(self._vectors[rows], self._vectors, self.n_jobs)
             K[np.arange(len(rows)), rows] = 0  # left out
-            variances[start : start + CHUNK] = self._local_variances(K)
+            variances[start : start + CHUNK] = self._variances(K)
         self._ratios = np.sort(np.abs(self.residuals_[sample]) / np.sqrt(variances))
 
     def _half_widths(self, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
@@ -490,9 +402,3 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
 
     def _to_unit(self, values: FloatArray) -> FloatArray:
         return 10**values if self.log_target else values
-
-
-def _mean_shares(joint: FloatArray) -> FloatArray:
-    """Weights of the values in the estimate of their mean by generalized least squares."""
-    weights = np.linalg.solve(joint, np.ones(len(joint)))
-    return weights / weights.sum()

@@ -13,6 +13,8 @@ from matminer_grid._version import __version__
 if TYPE_CHECKING:
     from matminer_grid.crystal import Crystal, CrystalTable
     from matminer_grid.featurizers.grid import GRIDFeaturizer
+    from matminer_grid.featurizers.reflections import hkl_intensities
+    from matminer_grid.featurizers.structure_factor import StructureFactorFeaturizer
     from matminer_grid.similarity import EMDSearch, composition_emd, grid_emd, grid_emd_by_group, grid_emd_exact
 
 _HOMES = {
@@ -20,10 +22,12 @@ _HOMES = {
     "CrystalTable": "matminer_grid.crystal",
     "EMDSearch": "matminer_grid.similarity",
     "GRIDFeaturizer": "matminer_grid.featurizers.grid",
+    "StructureFactorFeaturizer": "matminer_grid.featurizers.structure_factor",
     "composition_emd": "matminer_grid.similarity",
     "grid_emd": "matminer_grid.similarity",
     "grid_emd_by_group": "matminer_grid.similarity",
     "grid_emd_exact": "matminer_grid.similarity",
+    "hkl_intensities": "matminer_grid.featurizers.reflections",
 }
 
 __all__ = [
@@ -31,11 +35,13 @@ __all__ = [
     "CrystalTable",
     "EMDSearch",
     "GRIDFeaturizer",
+    "StructureFactorFeaturizer",
     "__version__",
     "composition_emd",
     "grid_emd",
     "grid_emd_by_group",
     "grid_emd_exact",
+    "hkl_intensities",
 ]
 
 

@@ -9,6 +9,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
 
+from matminer_grid import __version__
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     path
@@ -38,3 +40,9 @@ def test_links_between_pages(path):
         target = path.parent / link
         made = {"notebooks": ROOT / "notebooks", "api": ROOT / "matminer_grid"}.get(link.split("/")[0])
         assert target.exists() or (made is not None and (link.startswith("api/") or (made / Path(link).name).exists())), link
+
+
+def test_citation_has_the_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8") or "date-released" not in citation

@@ -147,7 +147,7 @@ def start(inputs: Path, output: Path, how: str = "once") -> subprocess.Popen:
     return process
 
 
-@pytest.mark.parametrize("output", ["out", "out.parquet"])
+@pytest.mark.parametrize("output", ["out", pytest.param("out.parquet", marks=pytest.mark.slow)])
 def test_killed_again_and_again(inputs, expected, tmp_path, output):
     """Ten times and more, at random moments between the first piece and the last, the joining of pieces among them."""
     rng = random.Random(output)  # noqa: S311

@@ -220,6 +220,23 @@ def test_chemistry_of_disorder_is_an_average():
     assert np.isfinite(featurizer.featurize(cobaltite())).all()
 
 
+def test_chemistry_refuses_what_it_cannot_describe():
+    featurizer = ChemistryFeaturizer()
+    with pytest.raises(ValueError, match="give the primitive cell"):
+        featurizer.featurize(rock_salt() * (6, 6, 6))
+    salt = rock_salt()
+    twice = Structure.from_sites([*salt, salt[0]])
+    with pytest.raises(ValueError, match="two sites lie on the same point"):
+        featurizer.featurize(twice)
+    rows = featurizer.featurize_many([salt, with_dummies(), twice, salt], ignore_errors=True, pbar=False)
+    assert np.isnan(rows[1:3]).all()
+    np.testing.assert_array_equal(rows[0], rows[3])
+    lonely = Structure(Lattice.cubic(30), ["Ar"], [[0, 0, 0]])
+    assert np.isfinite(featurizer.featurize(lonely)).all()
+    with pytest.raises(ValueError, match="n_quantiles"):
+        ChemistryFeaturizer(0).featurize(salt)
+
+
 def _pure(structure, *symbols):
     return [Structure(structure.lattice, [symbol] * len(structure), structure.frac_coords) for symbol in symbols]
 

@@ -34,6 +34,9 @@ SHELLS = np.array([0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 6
 NEAR_SHELLS = 6
 """Number of shells that hold the six nearest neighbours."""
 
+MAX_SITES = 1500
+"""Sites of a cell whose nets of springs still fit into a gigabyte."""
+
 WEIGHTS = ("coordination", "valence", "slow")
 SPRINGS = ("cohesive", "Gordy", "slow", "Keating")
 MODULI = ("K Voigt", "G Voigt", "K Reuss", "G Reuss")
@@ -167,6 +170,9 @@ class ChemistryFeaturizer(CrystalFeaturizer):
 
     def _featurize_table(self, table: CrystalTable, out: FloatArray) -> dict[int, Exception]:
         numbers, errors = element_numbers(table)
+        for row in np.nonzero(table.n_sites > MAX_SITES)[0]:
+            message = f"{table.n_sites[row]} sites; at most {MAX_SITES} can be described: give the primitive cell"
+            errors[int(row)] = ValueError(f"{table[int(row)].formula}: {message}")
         valid = np.array([row for row in range(len(table)) if row not in errors], dtype=np.int64)
         if errors:
             out[list(errors)] = np.nan
@@ -310,9 +316,9 @@ class _Sites:
                 reuss,
                 reuss + 4 * compressed,
                 log_density(self.average(elements["NUnfilled"] + 0.1)),
-                log_density(valence),
-                np.log(self.total(valence) / n_atoms),
-                log_density(slow),
+                log_density(valence, 1e-6),
+                np.log(self.total(valence) / n_atoms + 1e-6),
+                log_density(slow, 1e-6),
                 log_density(charges[:, 1], 1e-4),
                 log_density(self.average(elements["atomic mass"])),
                 log_density(charges[:, 0] ** 2, 1e-4),

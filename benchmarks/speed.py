@@ -18,6 +18,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matminer.featurizers.structure.rdf import RadialDistributionFunction
+from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +27,7 @@ from scipy.spatial.distance import cdist
 from benchmarks._processes import fresh_processes
 from benchmarks._run import output_folder, provenance, write_json
 from benchmarks.bulk_modulus import load_task
-from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer, grid_emd
+from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.similarity.search import TIE
 
@@ -41,8 +42,12 @@ TARGETS = {
     "grid_emd, 2 threads / gridrdf, 2 threads": 80.0,
     "grid_emd, 1 thread / scipy cityblock": 10.0,
     "search / brute force": 5.0,
+    "structure factors, radial / XRDCalculator": 50.0,
 }
 """Ratios that the project promises, at least."""
+
+S_MAX = 1.2
+"""1/Å. Radius of the sphere of reflections."""
 
 
 def measure(function: Callable[[], Any], per: int, repeats: int = REPEATS) -> dict[str, float]:
@@ -99,6 +104,23 @@ def per_structure(structures: Sequence[Structure], console: Console) -> dict[str
 
         sets = [amd.periodicset_from_pymatgen_structure(s) for s in structures]
         results["average-minimum-distance PDD(k=100)"] = measure(lambda: [amd.PDD(s, 100) for s in sets], n, 3)
+    return results
+
+
+def structure_factors(structures: Sequence[Structure]) -> dict[str, dict[str, float]]:
+    """Time of diffraction intensities up to the same |S|, in microseconds a structure, beside pymatgen's full sphere."""
+    n = len(structures)
+    calculator = XRDCalculator(wavelength=2 / S_MAX)
+    results = {}
+    for representation in ("radial", "pairs", "hkl"):
+        featurizer = StructureFactorFeaturizer(representation, s_max=None if representation == "hkl" else S_MAX)
+        featurizer.set_n_jobs(1)
+        results[f"structure factors, {representation}, 1 thread"] = measure(
+            lambda f=featurizer: f.featurize_many(structures, pbar=False), n, 3
+        )
+    results["pymatgen XRDCalculator, full sphere"] = measure(
+        lambda: [calculator.get_pattern(s, scaled=False, two_theta_range=None) for s in structures], n, 1
+    )
     return results
 
 
@@ -233,6 +255,10 @@ def ratios(structure: dict[str, Any], pair: dict[str, Any], found: dict[str, Any
             structure["numpy.sort of 100 distances a site, alone"],
             structure["GRID, 1 thread, CrystalTable"],
         ),
+        "structure factors, radial / XRDCalculator": (
+            structure["pymatgen XRDCalculator, full sphere"],
+            structure["structure factors, radial, 1 thread"],
+        ),
         "grid_emd, 2 threads / gridrdf, 2 threads": (
             pair.get("gridrdf super_fast_EMD_matrix, 2 threads"),
             pair["grid_emd, 2 threads"],
@@ -281,7 +307,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows = np.random.default_rng(0).choice(len(table), options.structures, replace=False)
     structures = table[rows].to_structures()
 
-    structure = per_structure(structures, console)
+    structure = per_structure(structures, console) | structure_factors(structures)
     pair = per_pair(structures, console)
     for title, results in (("µs a structure", structure), ("µs a pair (the last line but the peers': Å)", pair)):
         cells = {

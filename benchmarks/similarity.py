@@ -2,8 +2,8 @@
 
 Series of related crystals (see :mod:`benchmarks.prototypes`) are compared with GRID and RDF under the earth mover's distance,
 cosine and Euclidean distance, and by pairs of reflections, with the report's parameters (10 Å, 0.1 Å, 100 groups;
-10.5258/SOTON/P0038). The report's statements are checked one by one with their numbers; the exit code is 1 if a required one fails. Where a statement doesn't come out, it is
-looked at over lattice constants, bin sizes and readings, and the page shows all of them.
+10.5258/SOTON/P0038). The report's statements are checked one by one with their numbers; the exit code is 1 if a required one fails.
+Where a statement doesn't come out, it is looked at over lattice constants, bin sizes and readings, and the page shows all of them.
 """
 
 from __future__ import annotations

@@ -56,11 +56,15 @@ def _inverse(m):
         for j in range(3):
             a, b, c, d = (j + 1) % 3, (j + 2) % 3, (i + 1) % 3, (i + 2) % 3
             out[i, j] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
-    return out / _determinant(m)
+    determinant = _determinant(m)
+    for i in range(3):
+        for j in range(3):
+            out[i, j] /= determinant
+    return out
 
 
 @jit
-def _shortened(basis, steps, i, j, n_j, k, n_k):
+def _shortened(basis, i, j, n_j, k, n_k):
     """Add n_j times vector j and n_k times vector k to vector i if that makes it shorter; tells whether it did."""
     squared = 0.0
     for axis in range(3):
@@ -69,31 +73,26 @@ def _shortened(basis, steps, i, j, n_j, k, n_k):
         return False
     for axis in range(3):
         basis[i, axis] += n_j * basis[j, axis] + n_k * basis[k, axis]
-        steps[i, axis] += n_j * steps[j, axis] + n_k * steps[k, axis]
     return True
 
 
 @jit
 def shorten(basis):
-    """Make a basis Minkowski-reduced, shortest vector first, in place; gives the new basis in terms of the old one, in integers."""
-    steps = np.eye(3)
+    """Make a basis Minkowski-reduced, shortest vector first, in place."""
     changed = True
     while changed:
         changed = False
         for i in range(3):
             j, k = (i + 1) % 3, (i + 2) % 3
-            changed |= _shortened(basis, steps, i, j, -np.rint(_dot(basis[i], basis[j]) / _dot(basis[j], basis[j])), k, 0.0)
-            changed |= _shortened(basis, steps, i, k, -np.rint(_dot(basis[i], basis[k]) / _dot(basis[k], basis[k])), j, 0.0)
-            for sign in (-1.0, 1.0):
-                changed |= _shortened(basis, steps, i, j, sign, k, sign)
-                changed |= _shortened(basis, steps, i, j, sign, k, -sign)
+            changed |= _shortened(basis, i, j, -np.rint(_dot(basis[i], basis[j]) / _dot(basis[j], basis[j])), k, 0.0)
+            changed |= _shortened(basis, i, k, -np.rint(_dot(basis[i], basis[k]) / _dot(basis[k], basis[k])), j, 0.0)
+            for n in range(4):
+                changed |= _shortened(basis, i, j, 1.0 - n % 2 * 2, k, 1.0 - n // 2 * 2)
     for last in range(2, 0, -1):
         for i in range(last):
             if _dot(basis[i], basis[i]) > _dot(basis[i + 1], basis[i + 1]):
                 for axis in range(3):
                     basis[i, axis], basis[i + 1, axis] = basis[i + 1, axis], basis[i, axis]
-                    steps[i, axis], steps[i + 1, axis] = steps[i + 1, axis], steps[i, axis]
-    return steps
 
 
 @jit
@@ -156,7 +155,7 @@ def _maps_onto_itself(lattice, frac, contents, shift, tolerance):
 
 @jit
 def primitive_lattice(lattice, frac, contents, tolerance):
-    """Find the primitive lattice from the pure translations; sites stay where they are.
+    """Replace a lattice by the primitive one, found from the pure translations; sites stay where they are.
 
     A translation has an order that divides the number of sites of each content, so its coordinates are fractions known beforehand:
     the lattice is exact however far the sites are off, and the same whichever supercell is looked at.
@@ -172,7 +171,7 @@ def primitive_lattice(lattice, frac, contents, tolerance):
         if count < fewest:
             fewest, rarest = count, i
     if order == 1:
-        return lattice.copy()
+        return
     basis = np.zeros((3, 3), np.int64)
     for i in range(3):
         basis[i, i] = order
@@ -186,7 +185,10 @@ def primitive_lattice(lattice, frac, contents, tolerance):
             shift[axis] = vector[axis] / order
         if not _holds_vector(basis, vector) and _maps_onto_itself(lattice, frac, contents, shift, tolerance):
             _add_vector(basis, vector)
-    return _product(basis / order, lattice)
+    primitive = _product(basis, lattice)
+    for i in range(3):
+        for j in range(3):
+            lattice[i, j] = primitive[i, j] / order
 
 
 @jit
@@ -222,6 +224,17 @@ def _is_niggli(a, b, c, tolerance):
 
 
 @jit
+def _longer(matrices):
+    """Copy matrices to an array of twice their number."""
+    out = np.empty((2 * matrices.shape[0], 3, 3))
+    for n in range(matrices.shape[0]):
+        for i in range(3):
+            for j in range(3):
+                out[n, i, j] = matrices[n, i, j]
+    return out
+
+
+@jit
 def settings(wanted, niggli, tolerance):
     """List the bases of a lattice whose edges are as long as the wanted basis', as integers in terms of that one.
 
@@ -242,7 +255,8 @@ def settings(wanted, niggli, tolerance):
                         combinations[i, counts[i], 0] = x
                         combinations[i, counts[i], 1] = y
                         combinations[i, counts[i], 2] = z
-                        vectors[i, counts[i]] = vector
+                        for axis in range(3):
+                            vectors[i, counts[i], axis] = vector[axis]
                         counts[i] += 1
     small = 0.0
     for i in range(3):
@@ -250,7 +264,7 @@ def settings(wanted, niggli, tolerance):
     setting = np.empty((3, 3))
     out = np.empty((64, 3, 3))
     n = 0
-    for filtered in (True, False):
+    for attempt in range(2):
         for p in range(counts[0]):
             for q in range(counts[1]):
                 for r in range(counts[2]):
@@ -262,7 +276,7 @@ def settings(wanted, niggli, tolerance):
                         continue
                     a, b, c = vectors[0, p], vectors[1, q], vectors[2, r]
                     if niggli:
-                        if filtered and not _is_niggli(a, b, c, tolerance):
+                        if attempt == 0 and not _is_niggli(a, b, c, tolerance):
                             continue
                     elif (
                         abs(_dot(b, c) - _dot(wanted[1], wanted[2])) > small
@@ -271,10 +285,10 @@ def settings(wanted, niggli, tolerance):
                     ):
                         continue
                     if n == out.shape[0]:
-                        larger = np.empty((2 * n, 3, 3))
-                        larger[:n] = out
-                        out = larger
-                    out[n] = setting
+                        out = _longer(out)
+                    for i in range(3):
+                        for axis in range(3):
+                            out[n, i, axis] = setting[i, axis]
                     n += 1
         if n > 0:
             break
@@ -312,15 +326,15 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
     for row in range(lattices.shape[0]):
         sites = slice(site_offsets[row], site_offsets[row + 1])
         status[row] = OK
-        to_base = np.eye(3)
-        if mode == AS_GIVEN:
-            bases[row] = lattices[row]
-            found = np.empty((1, 3, 3))
-            found[0] = to_base
-        else:
-            base = primitive_lattice(lattices[row], frac[sites], contents[sites], tolerance)
+        base = lattices[row].copy()
+        found = np.zeros((1, 3, 3))
+        to_base = np.zeros((3, 3))
+        for i in range(3):
+            found[0, i, i] = 1.0
+            to_base[i, i] = 1.0
+        if mode != AS_GIVEN:
+            primitive_lattice(base, frac[sites], contents[sites], tolerance)
             shorten(base)
-            bases[row] = base
             target = base if mode == NIGGLI else wanted[row]
             found = settings(target, mode == NIGGLI, tolerance)
             if mode == EQUIVALENT:
@@ -331,12 +345,16 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
                         if abs(to_base[i, j] - whole) > 1e-5:
                             status[row] = OTHER_LATTICE
                         to_base[i, j] = whole
+        for i in range(3):
+            for j in range(3):
+                bases[row, i, j] = base[i, j]
         n = offsets[row]
         offsets[row + 1] = n + found.shape[0]
         while out.shape[0] < offsets[row + 1]:
-            larger = np.empty((2 * out.shape[0], 3, 3))
-            larger[:n] = out[:n]
-            out = larger
-        for i in range(found.shape[0]):
-            out[n + i] = _inverse(_product(found[i], to_base))
+            out = _longer(out)
+        for m in range(found.shape[0]):
+            matrix = _inverse(_product(found[m], to_base))
+            for i in range(3):
+                for j in range(3):
+                    out[n + m, i, j] = matrix[i, j]
     return offsets, out[: offsets[-1]]

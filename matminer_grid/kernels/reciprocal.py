@@ -39,39 +39,48 @@ def _dot(a, b):
 
 
 @jit
-def _inverse(m):
-    """Invert a (3, 3) matrix."""
+def _reciprocal(basis):
+    """Give the reciprocal basis, as rows; that of the reciprocal basis is the basis."""
     out = np.empty((3, 3))
+    volume = 0.0
     for i in range(3):
         for j in range(3):
             a, b, c, d = (j + 1) % 3, (j + 2) % 3, (i + 1) % 3, (i + 2) % 3
-            out[i, j] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
-    return out / (m[0, 0] * out[0, 0] + m[0, 1] * out[1, 0] + m[0, 2] * out[2, 0])
+            out[i, j] = basis[c, a] * basis[d, b] - basis[d, a] * basis[c, b]
+            if i == 0:
+                volume += basis[0, j] * out[0, j]
+    for i in range(3):
+        for j in range(3):
+            out[i, j] /= volume
+    return out
 
 
 @jit
-def _reduce(basis):
-    """Shorten the vectors of a basis pairwise and order them by length, in place; gives the new ones in terms of the old."""
-    steps = np.eye(3)
+def _reduce(basis, steps):
+    """Shorten the vectors of a basis pairwise and order them by length, in place; fills the new ones in terms of the old."""
+    for i in range(3):
+        for j in range(3):
+            steps[i, j] = 1.0 if i == j else 0.0
     shortened = True
     while shortened:
         shortened = False
         for i in range(3):
             for j in range(3):
                 n = np.rint(_dot(basis[i], basis[j]) / _dot(basis[j], basis[j])) if i != j else 0.0
-                if n != 0:
-                    vector = basis[i] - n * basis[j]
-                    if _dot(vector, vector) < (1 - 1e-12) * _dot(basis[i], basis[i]):
-                        basis[i] = vector
-                        steps[i] -= n * steps[j]
-                        shortened = True
+                squared = 0.0
+                for axis in range(3):
+                    squared += (basis[i, axis] - n * basis[j, axis]) ** 2
+                if n != 0 and squared < (1 - 1e-12) * _dot(basis[i], basis[i]):
+                    for axis in range(3):
+                        basis[i, axis] -= n * basis[j, axis]
+                        steps[i, axis] -= n * steps[j, axis]
+                    shortened = True
     for last in range(2, 0, -1):
         for i in range(last):
             if _dot(basis[i], basis[i]) > _dot(basis[i + 1], basis[i + 1]):
                 for axis in range(3):
                     basis[i, axis], basis[i + 1, axis] = basis[i + 1, axis], basis[i, axis]
                     steps[i, axis], steps[i + 1, axis] = steps[i + 1, axis], steps[i, axis]
-    return steps
 
 
 @jit
@@ -108,8 +117,8 @@ def _by_kind(kinds):
 @jit
 def _phase_factors(frac, site_index, order, reach):
     """Tabulate exp(2πi h x) for each axis, scatterer and |h| up to the axis' reach; index [axis, scatterer, reach + h]."""
-    real = np.empty((3, order.size, 2 * reach.max() + 1))
-    imag = np.empty((3, order.size, 2 * reach.max() + 1))
+    longest = 2 * max(reach[0], reach[1], reach[2]) + 1
+    real, imag = np.empty((3, order.size, longest)), np.empty((3, order.size, longest))
     for axis in range(3):
         origin = reach[axis]
         for i in range(order.size):
@@ -185,13 +194,14 @@ def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficient
         Indices in the given cell, scattering vectors (in a rotated frame) and their lengths in Å⁻¹, the structure factors. The
         arrays are empty where the count exceeds the limit.
     """
-    reciprocal = _inverse(lattice).T.copy()
-    steps = _reduce(reciprocal)
+    reciprocal = _reciprocal(lattice)
+    steps = np.empty((3, 3))
+    _reduce(reciprocal, steps)
     cell = _lower_triangular(reciprocal)
-    edges = _inverse(reciprocal)
+    edges = _reciprocal(reciprocal)
     reach = np.empty(3, np.int64)
     for i in range(3):
-        reach[i] = math.floor((s_max + 2 * S_TOLERANCE) * math.sqrt(edges[0, i] ** 2 + edges[1, i] ** 2 + edges[2, i] ** 2))
+        reach[i] = math.floor((s_max + 2 * S_TOLERANCE) * math.sqrt(_dot(edges[i], edges[i])))
     count = _reflection_count(cell, s_max, reach)
     size = count if count <= limit else 0
     hkl = np.empty((size, 3), np.int64)
@@ -206,7 +216,9 @@ def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficient
     order, starts = _by_kind(kinds)
     phase_real, phase_imag = _phase_factors(coords, site_index, order, reach)
     sum_real, sum_imag = np.empty(2 * reach[0] + 1), np.empty(2 * reach[0] + 1)
-    total = occupancies.sum()
+    occupied = 0.0
+    for i in range(occupancies.size):
+        occupied += occupancies[i]
     n = 0
     for n_z in range(reach[2] + 1):
         for n_y in range(0 if n_z == 0 else -reach[1], reach[1] + 1):
@@ -221,21 +233,22 @@ def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficient
                 vectors[n + i, 0], vectors[n + i, 1], vectors[n + i, 2] = x, y, z
                 s[n + i] = math.sqrt(x * x + y * y + z * z)
                 for axis in range(3):
-                    hkl[n + i, axis] = round((first + i) * steps[0, axis] + n_y * steps[1, axis] + n_z * steps[2, axis])
+                    index = (first + i) * steps[0, axis] + n_y * steps[1, axis] + n_z * steps[2, axis]
+                    hkl[n + i, axis] = math.floor(index + 0.5)
             for g in range(starts.size - 1):
-                sum_real[:length] = 0.0
-                sum_imag[:length] = 0.0
+                for i in range(length):
+                    sum_real[i] = 0.0
+                    sum_imag[i] = 0.0
                 for j in range(starts[g], starts[g + 1]):
-                    weight = occupancies[order[j]] / total
+                    weight = occupancies[order[j]] / occupied
                     y_real, y_imag = phase_real[1, j, reach[1] + n_y], phase_imag[1, j, reach[1] + n_y]
                     z_real, z_imag = phase_real[2, j, reach[2] + n_z], phase_imag[2, j, reach[2] + n_z]
                     a = weight * (y_real * z_real - y_imag * z_imag)
                     b = weight * (y_real * z_imag + y_imag * z_real)
-                    x_real = phase_real[0, j, reach[0] + first :]
-                    x_imag = phase_imag[0, j, reach[0] + first :]
+                    start = reach[0] + first
                     for i in range(length):
-                        sum_real[i] += a * x_real[i] - b * x_imag[i]
-                        sum_imag[i] += a * x_imag[i] + b * x_real[i]
+                        sum_real[i] += a * phase_real[0, j, start + i] - b * phase_imag[0, j, start + i]
+                        sum_imag[i] += a * phase_imag[0, j, start + i] + b * phase_real[0, j, start + i]
                 kind = coefficients[kinds[order[starts[g]]]]
                 for i in range(length):
                     f = scattering_factor(kind, 0.25 * s[n + i] ** 2, b_iso)
@@ -248,10 +261,11 @@ def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficient
 @jit
 def mean_squared_f0(kinds, occupancies, coefficients):
     """Mean of f(0)² over what occupies the sites."""
-    total = 0.0
+    total, occupied = 0.0, 0.0
     for i in range(kinds.size):
         total += occupancies[i] * coefficients[kinds[i], 0] ** 2
-    return total / occupancies.sum()
+        occupied += occupancies[i]
+    return total / occupied
 
 
 @jit
@@ -308,7 +322,8 @@ def radial_batch(
         _, _, s, real, imag, counts[row] = structure_factors(
             lattices[row], frac[sites], kinds[species], occupancies[species], site_index[species], coefficients, b_iso, s_max, limit
         )
-        out[row] = 0.0
+        for i in range(out.shape[1]):
+            out[row, i] = 0.0
         status[row] = TOO_MANY_REFLECTIONS if counts[row] > limit else OK
         for i in range(s.size):
             intensity = real[i] ** 2 + imag[i] ** 2
@@ -318,9 +333,12 @@ def radial_batch(
                 index = int((s[i] + S_TOLERANCE) / bin_size)
                 if index < out.shape[1]:
                     out[row, index] += intensity
-        total = out[row].sum()
+        total = 0.0
+        for i in range(out.shape[1]):
+            total += out[row, i]
         if total > 0:
-            out[row] /= total
+            for i in range(out.shape[1]):
+                out[row, i] /= total
         elif status[row] == OK:
             status[row] = NO_REFLECTIONS
 
@@ -334,8 +352,7 @@ def _moments(vectors, s, weights, s_max, n_radial, degree):
     """
     moments = np.zeros((n_radial, degree + 1, degree + 1))
     squares = np.zeros((n_radial, 2))
-    powers = np.empty((3, degree + 1))
-    powers[:, 0] = 1.0
+    powers = np.ones((3, degree + 1))
     for n in range(s.size):
         shell = min(max(s[n] / s_max * n_radial - 0.5, 0.0), n_radial - 1.0)
         lower = min(int(shell), max(n_radial - 2, 0))
@@ -372,7 +389,10 @@ def pair_distribution(moments, squares, pairs, self_term):
     Sums run over the full sphere and the moments over one half of it.
     """
     n_radial, n_angle = pairs.shape[0], pairs.shape[2]
-    pairs[:] = 0.0
+    for i in range(n_radial):
+        for j in range(n_radial):
+            for c in range(n_angle):
+                pairs[i, j, c] = 0.0
     for order in range(n_angle - 1, -1, -1):
         # sums over all pairs of cos²θ to the power of the order
         degree = 2 * order
@@ -475,15 +495,20 @@ def _intensity(index, real, imag, reach, order, starts, kinds, occupancies, coef
 @jit
 def _hkl_row(base, settings, frac, kinds, occupancies, site_index, coefficients, b_iso, s_max, hkl, same, out):
     """List the intensities in the setting whose list is the largest, compared reflection by reflection."""
-    reciprocal = _inverse(base).T.copy()
+    reciprocal = _reciprocal(base)
+    hkl_max = hkl[hkl.shape[0] - 1, 0]
     reach = np.zeros(3, np.int64)
     for n in range(settings.shape[0]):
         for i in range(3):
             needed = abs(settings[n, i, 0]) + abs(settings[n, i, 1]) + abs(settings[n, i, 2])
-            reach[i] = max(reach[i], math.floor(hkl.max() * needed + 1e-6))
+            reach[i] = max(reach[i], math.floor(hkl_max * needed + 1e-6))
     order, starts = _by_kind(kinds)
     real, imag = _phase_factors(frac, site_index, order, reach)
-    known = np.full((2 * reach[0] + 1, 2 * reach[1] + 1, 2 * reach[2] + 1), -1.0)
+    known = np.empty((2 * reach[0] + 1, 2 * reach[1] + 1, 2 * reach[2] + 1))
+    for i in range(known.shape[0]):
+        for j in range(known.shape[1]):
+            for k in range(known.shape[2]):
+                known[i, j, k] = -1.0
     alive = np.ones(settings.shape[0], np.bool_)
     values = np.empty(settings.shape[0])
     index = np.empty(3, np.int64)
@@ -496,7 +521,7 @@ def _hkl_row(base, settings, frac, kinds, occupancies, site_index, coefficients,
             absent = False
             for i in range(3):
                 exact = settings[n, i, 0] * hkl[row, 0] + settings[n, i, 1] * hkl[row, 1] + settings[n, i, 2] * hkl[row, 2]
-                index[i] = round(exact)
+                index[i] = math.floor(exact + 0.5)
                 place[i] = reach[i] + index[i]
                 absent |= abs(exact - index[i]) > 1e-6
             values[n] = 0.0
@@ -551,17 +576,18 @@ def hkl_batch(
         The settings of each crystal; they turn the indices of `hkl` into indices of the basis. Where these are no whole numbers,
         the reflection is absent.
     hkl : (n_hkl, 3) of int
+        The last row begins with the largest index.
     out : (N, n_hkl)
     """
     for row in range(lattices.shape[0]):
         species = slice(species_offsets[row], species_offsets[row + 1])
-        to_reciprocal = _inverse(bases[row])
+        reciprocal = _reciprocal(bases[row])
         coords = np.zeros((site_offsets[row + 1] - site_offsets[row], 3))
         for site in range(coords.shape[0]):
             for i in range(3):
                 for j in range(3):
                     part = frac[site_offsets[row] + site, j]
-                    coords[site, i] += part * _dot(lattices[row, j], to_reciprocal[:, i])
+                    coords[site, i] += part * _dot(lattices[row, j], reciprocal[i])
         same = SAME_INTENSITY * mean_squared_f0(kinds[species], occupancies[species], coefficients)
         _hkl_row(
             bases[row],

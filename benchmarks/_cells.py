@@ -34,8 +34,8 @@ VARIANTS = {"kNN": ("EMD", "cosine", "Euclidean"), "KRR": ("EMD", "RBF", "linear
 """Dissimilarity or kernel of each model; KRR with "EMD" has the Laplacian kernel exp(-γ·EMD)."""
 
 NO_EMD = {
-    "structure factors: hkl": "hkl has no order along which intensity could be moved from bin to bin",
-    "structure factors: pairs": "the bins of pairs lie in three dimensions, where the EMD has no closed form",
+    "structure factors: hkl": "Miller indices have no order along which intensity could be moved",
+    "structure factors: pairs": "its features lie in three dimensions, where the EMD has no closed form",
 }
 """Why a descriptor has no EMD."""
 
@@ -100,7 +100,6 @@ def not_applicable() -> list[dict[str, str]]:
     return [
         {"descriptor": descriptor, "model": model, "dissimilarity": "EMD", "note": reason}
         for descriptor, reason in NO_EMD.items()
-        if descriptor in DESCRIPTORS
         for model in ("kNN", "KRR")
     ]
 

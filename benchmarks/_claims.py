@@ -20,7 +20,7 @@ RBF_OR_LINEAR = "the linear kernel is at least as good as the RBF kernel"
 BETTER_THAN_RDF = "GRID is better than RDF"
 EMD_BETTER = "EMD is better than cosine for kNN"
 COMPOSITION_HELPS = "composition helps"
-INVARIANCE_HELPS = "what no cell can change predicts better than hkl of the Niggli cell"
+INVARIANCE_HELPS = "what changes steadily predicts better than hkl, which jumps with the Niggli cell"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from pymatgen.core import Composition
 from sklearn.neighbors import NearestNeighbors
 from tqdm.auto import tqdm
 
-import matminer_grid
 from benchmarks._run import provenance
 from benchmarks._store import DAMAGED, write_npz
-from matminer_grid import EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
+from matminer_grid import EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, composition_emd, grid_emd
 from matminer_grid.composition import element_fractions
 
 if TYPE_CHECKING:
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
 
     from benchmarks._task import Task
 
-STRUCTURE_FACTORS = (
-    {f"structure factors: {representation}": representation for representation in ("hkl", "radial", "pairs")}
-    if hasattr(matminer_grid, "StructureFactorFeaturizer")
-    else {}
-)
+STRUCTURE_FACTORS = {f"structure factors: {representation}": representation for representation in ("hkl", "radial", "pairs")}
 """Descriptor and representation of the StructureFactorFeaturizer."""
 
 DESCRIPTORS = ("composition", "RDF", "GRID", "GRID + composition", *STRUCTURE_FACTORS)
@@ -55,7 +50,8 @@ class Features:
     """What models learn from, for the crystals of a task; the matrices of one descriptor are kept at a time.
 
     Vectors are divided by the root mean square of their norms over all entries, so that one grid of hyperparameters fits every
-    descriptor; those of "GRID + composition" are both vectors side by side.
+    descriptor; those of "GRID + composition" are both vectors side by side, and those of structure factors are square roots of
+    intensities.
 
     Parameters
     ----------
@@ -177,15 +173,12 @@ class Features:
             return self._grids, self._featurizer.n_groups, self._featurizer.bin_size
         if source == "RDF":
             return self._rdf / self._rdf.sum(axis=1, keepdims=True), 1, self._featurizer.bin_size
-        featurizer = matminer_grid.StructureFactorFeaturizer(source)
-        intensities = self._structure_factors(source)
-        return intensities / intensities.sum(axis=1, keepdims=True), 1, float(featurizer.bin_size)
+        return self._structure_factors(source), 1, StructureFactorFeaturizer(source).bin_size
 
     def _structure_factors(self, representation: str) -> np.ndarray:
         key = ("intensities", f"structure factors: {representation}")
         if key not in self._kept:
-            featurizer = matminer_grid.StructureFactorFeaturizer(representation)
-            self._kept[key] = featurizer.featurize_many(self.task.crystals, pbar=False)
+            self._kept[key] = StructureFactorFeaturizer(representation).featurize_many(self.task.crystals, pbar=False)
         return self._kept[key]
 
     def _vectors(self, descriptor: str) -> np.ndarray:
@@ -200,7 +193,8 @@ class Features:
         elif descriptor == "composition":
             X = element_fractions(self.task.crystals, "substitution")
         else:
-            X = self._structure_factors(STRUCTURE_FACTORS[descriptor]).copy()
+            # amplitudes, for all three alike, so that only the representation differs
+            X = np.sqrt(self._structure_factors(STRUCTURE_FACTORS[descriptor]))
         X /= np.sqrt(np.einsum("ij,ij->", X, X) / len(X))
         return X
 

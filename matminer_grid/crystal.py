@@ -300,7 +300,16 @@ class CrystalTable(Sequence[Crystal]):
 
     @classmethod
     def from_crystals(cls, crystals: Iterable[Crystal]) -> CrystalTable:
-        """Stack crystals, in their order."""
+        """Stack crystals, in their order.
+
+        Parameters
+        ----------
+        crystals : iterable of Crystal
+
+        Returns
+        -------
+        CrystalTable
+        """
         crystals = list(crystals)
         if not crystals:
             empty_int, empty_float = np.zeros(0, np.int64), np.zeros(0)
@@ -320,6 +329,14 @@ class CrystalTable(Sequence[Crystal]):
     def from_structures(cls, structures: Iterable[Structure | Crystal]) -> CrystalTable:
         """Stack the arrays of pymatgen structures, or crystals; errors name the row.
 
+        Parameters
+        ----------
+        structures : iterable of pymatgen.core.Structure or Crystal
+
+        Returns
+        -------
+        CrystalTable
+
         Raises
         ------
         TypeError, ValueError
@@ -331,7 +348,13 @@ class CrystalTable(Sequence[Crystal]):
         return table
 
     def errors(self) -> dict[int, ValueError]:
-        """Find the rows that are no valid crystals, with the error that :class:`Crystal` raises for each."""
+        """Find the rows that are no valid crystals.
+
+        Returns
+        -------
+        dict of int to ValueError
+            What :class:`Crystal` raises for each of these rows; empty if all are valid.
+        """
         edges = np.linalg.norm(self.lattices, axis=2).prod(axis=1)
         with np.errstate(invalid="ignore"):
             volumes = np.abs(np.linalg.det(self.lattices))
@@ -365,8 +388,11 @@ class CrystalTable(Sequence[Crystal]):
     def to_arrow(self) -> pa.Table:
         """Give the crystals as an Arrow table, one row each.
 
-        Columns: `lattice` (9 values, rows of the matrix in Å), `frac_coords` (3 a site), `numbers`, and for disordered crystals
-        `occupancies` and `site_index` (null where every site holds one species fully).
+        Returns
+        -------
+        pyarrow.Table
+            Columns: `lattice` (9 values, rows of the matrix in Å), `frac_coords` (3 a site), `numbers`, and for disordered crystals
+            `occupancies` and `site_index` (null where every site holds one species fully).
         """
         ordered = self._ordered()
         return pa.table(
@@ -388,6 +414,16 @@ class CrystalTable(Sequence[Crystal]):
     @classmethod
     def from_arrow(cls, table: pa.Table) -> CrystalTable:
         """Read crystals from the columns that :meth:`to_arrow` writes.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            It may have other columns too.
+
+        Returns
+        -------
+        CrystalTable
+            Its rows are not checked; :meth:`errors` does that.
 
         Raises
         ------
@@ -426,12 +462,31 @@ class CrystalTable(Sequence[Crystal]):
         )
 
     def to_parquet(self, path: str | Path) -> None:
-        """Write the columns of :meth:`to_arrow` to a Parquet file."""
+        """Write the columns of :meth:`to_arrow` to a Parquet file.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
         pq.write_table(self.to_arrow(), path, compression="zstd")
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> CrystalTable:
-        """Read crystals from a Parquet file with the columns of :meth:`to_arrow`."""
+        """Read crystals from a Parquet file with the columns of :meth:`to_arrow`.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        CrystalTable
+
+        Raises
+        ------
+        OSError, ValueError
+            The file can't be read, or as :meth:`from_arrow`.
+        """
         return cls.from_arrow(pq.read_table(path))
 
 

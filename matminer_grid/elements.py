@@ -47,7 +47,22 @@ SUBSTITUTION_ELEMENTS: tuple[str, ...] = tuple(
 
 @cache
 def species_symbol(number: int) -> str:
-    """Symbol of an atomic number, D and T for the isotopes, X for a dummy species."""
+    """Symbol of an atomic number, D and T for the isotopes, X for a dummy species.
+
+    Parameters
+    ----------
+    number : int
+        As in the `numbers` of a Crystal.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> species_symbol(22)
+    'Ti'
+    """
     special = {DUMMY: "X", DEUTERIUM: "D", TRITIUM: "T"}
     return special[number] if number in special else Element.from_Z(number).symbol
 

@@ -200,6 +200,13 @@ def load_features(path: str | Path) -> tuple[NDArray[np.object_], scipy.sparse.c
     ------
     FileNotFoundError, ValueError
         There is no such file, or it isn't one that :func:`featurize_files` wrote.
+
+    Examples
+    --------
+    >>> load_features("no-such-file.parquet")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no-such-file.parquet
     """
     path = Path(path)
     pieces = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]

@@ -112,6 +112,12 @@ def fetch_materials_project(
     ----------
     A. Jain et al., APL Materials 1 (2013) 011002, 10.1063/1.4812323.
     M. de Jong et al., Sci. Data 2 (2015) 150009, 10.1038/sdata.2015.9.
+
+    Examples
+    --------
+    >>> from matminer_grid.datasets import fetch_materials_project, load_crystals
+    >>> provenance = fetch_materials_project("elasticity.parquet")  # doctest: +SKIP
+    >>> crystals, properties = load_crystals("elasticity.parquet")  # doctest: +SKIP
     """
     path = Path(path)
     if find_spec("mp_api") is None:

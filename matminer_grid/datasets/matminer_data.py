@@ -69,6 +69,11 @@ def load_matminer_dataset(
     ----------
     L. Ward et al., Comput. Mater. Sci. 152 (2018) 60-69, 10.1016/j.commatsci.2018.05.018.
     A. Dunn et al., npj Comput. Mater. 6 (2020) 138, 10.1038/s41524-020-00406-3.
+
+    Examples
+    --------
+    >>> from matminer_grid.datasets import load_matminer_dataset
+    >>> crystals, properties = load_matminer_dataset("matbench_log_kvrh")  # doctest: +SKIP
     """
     attributes = _attributes(name)
     if column not in attributes["columns"]:

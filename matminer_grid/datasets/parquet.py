@@ -106,6 +106,16 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     ------
     FileNotFoundError, ValueError
         There is no such file, or it is no Parquet file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from matminer_grid.datasets import load_mp_elasticity_table, read_provenance
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load_mp_elasticity_table().crystals[:3].to_parquet(Path(folder) / "three.parquet")
+    ...     read_provenance(Path(folder) / "three.parquet")
+    {}
     """
     metadata = open_parquet(path).schema_arrow.metadata or {}
     try:

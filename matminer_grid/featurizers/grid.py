@@ -160,7 +160,16 @@ class GRIDFeaturizer(CrystalFeaturizer):
             raise ValueError(f"smearing must be 0 Å or more, not {self.smearing!r}")
 
     def precheck(self, structure: Structure | Crystal) -> bool:
-        """Tell whether a structure can be featurized: it is a valid crystal; disorder, isotopes and dummy species are fine."""
+        """Tell whether a structure can be featurized: it is a valid crystal; disorder, isotopes and dummy species are fine.
+
+        Parameters
+        ----------
+        structure : pymatgen.core.Structure or Crystal
+
+        Returns
+        -------
+        bool
+        """
         try:
             as_crystal(structure)
         except (TypeError, ValueError):

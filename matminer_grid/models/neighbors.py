@@ -108,7 +108,24 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, structures: Any) -> NDArray[np.float64]:
-        """Predict the property of structures, a list or CrystalTable, as an array of shape (n_structures,)."""
+        """Predict the property of structures.
+
+        Parameters
+        ----------
+        structures : list of Structure or Crystal, or CrystalTable
+
+        Returns
+        -------
+        ndarray of shape (n_structures,)
+            In the unit of the training values.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Called before :meth:`fit`.
+        TypeError, ValueError
+            A structure is invalid, or an element has no place in the composition metric.
+        """
         if not hasattr(self, "search_"):
             raise NotFittedError("this GRIDNeighborsRegressor is not fitted yet: call fit with known crystals first")
         distances, indices = self.search_.kneighbors(checked_crystals(structures), k=self.n_neighbors)

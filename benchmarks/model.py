@@ -85,16 +85,16 @@ def run_fold(
 
 
 def show(title: str, folds: list[dict[str, float]], console: Console) -> None:
-    """Print a row for each fold and their mean."""
-    table = Table(title=title)
-    for name in ("fold", *SCORES, "train / s", "(CPU)", "predict / ms", "(CPU)", "memory / GB"):
-        table.add_column(name, justify="right")
-    formats = SCORES | TIMES
-    for i, fold in enumerate(folds):
-        table.add_row(str(i + 1), *(f"{fold[name]:{style}}" for name, style in formats.items()))
-    table.add_section()
-    table.add_row("mean", *(f"{np.mean([fold[name] for fold in folds]):{style}}" for name, style in formats.items()))
-    console.print(table)
+    """Print a row for each fold and their mean, first of the scores and then of what they took."""
+    for formats in (SCORES, TIMES):
+        table = Table(title=title)
+        for name in ("fold", *(name.replace("_", " ") for name in formats)):
+            table.add_column(name, justify="right")
+        for i, fold in enumerate(folds):
+            table.add_row(str(i + 1), *(f"{fold[name]:{style}}" for name, style in formats.items()))
+        table.add_section()
+        table.add_row("mean", *(f"{np.mean([fold[name] for fold in folds]):{style}}" for name, style in formats.items()))
+        console.print(table)
 
 
 def main(arguments: list[str] | None = None) -> None:

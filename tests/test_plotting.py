@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import StepPatch
 
-from matminer_grid import GRIDFeaturizer
+from matminer_grid import GRIDFeaturizer, StructureFactorFeaturizer, hkl_intensities
 from matminer_grid.plotting import (
     ROW_FILL,
     plot_dissimilarity_matrix,
@@ -15,7 +15,9 @@ from matminer_grid.plotting import (
     plot_grid,
     plot_learning_curve,
     plot_parity,
+    plot_radial_pattern,
     plot_rdf,
+    plot_reciprocal_slice,
     plotly_dissimilarity_matrix,
     plotly_parity,
 )
@@ -360,3 +362,73 @@ class TestPlotly:
             plotly_parity([1, 2], [1, 2], ["C"])
         with pytest.raises(ValueError, match="matrix must be symmetric"):
             plotly_dissimilarity_matrix([[0, 1], [2, 0]])
+
+
+class TestReciprocalSlice:
+    CUBE = 4.0 * np.eye(3)
+
+    def test_disks_stand_where_the_reflections_are(self):
+        structure = perovskite()
+        reflections = hkl_intensities(structure, s_max=0.6)
+        intensities = np.abs(reflections.structure_factors) ** 2
+        ax = plot_reciprocal_slice(reflections.hkl, intensities, structure.lattice.matrix)
+        (disks,) = ax.collections
+        inside = reflections.hkl[:, 2] == 0
+        assert len(disks.get_offsets()) == 2 * (inside.sum() - 1)
+        lengths = np.sort(np.linalg.norm(disks.get_offsets(), axis=1))
+        np.testing.assert_allclose(lengths, np.sort(np.tile(reflections.s[inside][1:], 2)), rtol=0, atol=1e-9)
+        assert ax.get_xlabel() == "$S_x$ (Å$^{-1}$)"
+        assert ax.get_aspect() == 1
+
+    def test_areas_are_intensities(self):
+        ax = plot_reciprocal_slice([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [4.0, 1.0, 9.0], self.CUBE)
+        areas = ax.collections[0].get_sizes()
+        assert areas.max() / areas.min() == pytest.approx(4)
+
+    def test_oblique_axes_keep_angles(self):
+        lattice = np.array([[3.0, 0, 0], [-1.5, 1.5 * 3**0.5, 0], [0, 0, 5]])
+        ax = plot_reciprocal_slice([[1, 0, 0], [0, 1, 0], [1, 1, 0]], [1.0, 1.0, 1.0], lattice)
+        lengths = np.sort(np.linalg.norm(ax.collections[0].get_offsets(), axis=1))
+        assert lengths[:4] == pytest.approx(2 / 3 / 3**0.5)
+        assert lengths.max() == pytest.approx(2 / 3)
+
+    def test_other_planes(self):
+        hkl = [[1, 0, 0], [0, 1, 1], [1, 1, 1], [1, -1, 0]]
+        ax = plot_reciprocal_slice(hkl, np.ones(4), self.CUBE, zone=(1, 0, 0), level=1)
+        assert len(ax.collections[0].get_offsets()) == 3
+        assert not ax.get_lines()
+        _, given = plt.subplots()
+        assert plot_reciprocal_slice(hkl, np.ones(4), self.CUBE, zone=(1, 1, 0), ax=given) is given
+        assert len(given.collections[0].get_offsets()) == 2
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (([[1, 0]], [1.0], CUBE), r"hkl must have the shape \(n, 3\) and intensities \(n,\), not \(1, 2\) and \(1,\)"),
+            (([[1, 0, 0]], [np.nan], CUBE), "intensities has values that are NaN, infinite or negative"),
+            (([[1, 0, 0]], [1.0], np.zeros((3, 3))), "three vectors in Å that span a volume"),
+            (([[1, 0, 0]], [1.0], CUBE, (0, 0, 0)), r"three whole numbers that aren't all 0, not \(0, 0, 0\)"),
+            (([[1, 0, 0]], [1.0], CUBE, (0, 0, 1), 1), r"no reflection has h u \+ k v \+ l w = 1 with \[u v w\] = \[0, 0, 1\]"),
+        ],
+    )
+    def test_bad_input(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            plot_reciprocal_slice(*arguments)
+
+
+class TestRadialPattern:
+    def test_per_cent(self):
+        featurizer = StructureFactorFeaturizer("radial")
+        pattern = featurizer.featurize(perovskite())
+        ax = plot_radial_pattern(pattern, featurizer.bin_edges)
+        np.testing.assert_array_equal(bars(ax)[0].get_data().values, 100 * pattern)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("$S = 1/d$ (Å$^{-1}$)", "Intensity (%)")
+
+    def test_several(self):
+        ax = plot_radial_pattern([[0.2, 0.8], [0.5, 0.5]], [0, 1, 2], ["a", "b"])
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+        assert lines_differ_without_colour(ax)
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match=r"bin_edges must have the shape \(3,\) for 2 bins, not \(2,\)"):
+            plot_radial_pattern([0.5, 0.5], [0, 1])

@@ -7,6 +7,7 @@ Functions named ``plot_...`` draw with matplotlib, into given axes or a figure o
 from matminer_grid.plotting.grid import ROW_FILL, plot_grid, plot_rdf
 from matminer_grid.plotting.interactive import plotly_dissimilarity_matrix, plotly_parity
 from matminer_grid.plotting.parity import plot_learning_curve, plot_parity
+from matminer_grid.plotting.reciprocal import plot_radial_pattern, plot_reciprocal_slice
 from matminer_grid.plotting.similarity import plot_dissimilarity_matrix, plot_emd_by_group
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "plot_grid",
     "plot_learning_curve",
     "plot_parity",
+    "plot_radial_pattern",
     "plot_rdf",
+    "plot_reciprocal_slice",
     "plotly_dissimilarity_matrix",
     "plotly_parity",
 ]

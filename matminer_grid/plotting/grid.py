@@ -160,9 +160,25 @@ def plot_rdf(rdf: ArrayLike, bin_edges: ArrayLike, labels: Sequence[str] | None 
     >>> ax.get_xlabel()
     'Distance (Å)'
     """
-    rows, edges = checked_rows(rdf, "rdf", labels), np.asarray(bin_edges, dtype=np.float64)
+    rows, edges = checked_histograms(rdf, bin_edges, "rdf", labels)
+    ax = draw_histograms(rows, edges, labels, ax)
+    ax.set_xlabel("Distance (Å)")
+    ax.set_ylabel("Radial distribution function")
+    return ax
+
+
+def checked_histograms(
+    values: ArrayLike, bin_edges: ArrayLike, name: str, labels: Sequence[str] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check one histogram or several, and their edges."""
+    rows, edges = checked_rows(values, name, labels), np.asarray(bin_edges, dtype=np.float64)
     if edges.shape != (rows.shape[1] + 1,):
         raise ValueError(f"bin_edges must have the shape ({rows.shape[1] + 1},) for {rows.shape[1]} bins, not {edges.shape}")
+    return rows, edges
+
+
+def draw_histograms(rows: NDArray[np.float64], edges: NDArray[np.float64], labels: Sequence[str] | None, ax: Axes | None) -> Axes:
+    """Draw one histogram as an area, or several as lines that differ in colour and dashes."""
     if ax is None:
         _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     colors = mpl.colormaps["cividis"](np.linspace(0.0, 0.75, len(rows)))
@@ -174,8 +190,6 @@ def plot_rdf(rdf: ArrayLike, bin_edges: ArrayLike, labels: Sequence[str] | None 
         ax.stairs(row, edges, color=colors[number], linestyle=dash, linewidth=1.2, label=label)
     ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(bottom=min(0.0, rows.min()))
-    ax.set_xlabel("Distance (Å)")
-    ax.set_ylabel("Radial distribution function")
     if labels is not None:
         ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)

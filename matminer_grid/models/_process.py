@@ -126,8 +126,8 @@ def tune(
     noise: float,
     *,
     iterations: int,
+    prior: float,
     rounds: int = 2,
-    prior: float = 1e-3,
     n_jobs: int | None = None,
 ) -> tuple[FloatArray, float]:
     """Find the weight of each block and the noise by gradient descent on the leave-one-out error.

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 START_NOISE = 0.02
 
+PRIOR = 1.2
+"""Strength of the prior that keeps weights where they start, over the number of crystals in the search."""
+
 CHUNK = 256
 """Structures whose covariances with all training crystals are in memory at once."""
 
@@ -162,6 +165,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
             start,
             START_NOISE,
             iterations=self.tune_iterations,
+            prior=PRIOR / len(sample),
             n_jobs=self.n_jobs,
         )
         self.weights_ = dict(zip(blocks, weights.tolist(), strict=True))

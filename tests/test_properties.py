@@ -15,6 +15,7 @@ from matminer_grid import (
     CrystalTable,
     EMDSearch,
     GRIDFeaturizer,
+    StructureFactorFeaturizer,
     composition_emd,
     grid_emd,
     grid_emd_by_group,
@@ -204,6 +205,50 @@ class TestEMD:
         assert (matrix[:, None, :] <= matrix[:, :, None] + matrix[None, :, :] + 1e-9).all()
         other = disguised(a, np.random.default_rng(seed))
         assert composition_emd([a], [other])[0, 0] == pytest.approx(0, abs=1e-9)
+
+
+def reflections(crystal: Crystal, representation: str, **parameters) -> np.ndarray:
+    """Features of a small part of reciprocal space, so that large cells stay quick."""
+    defaults = {"radial": {"s_max": 0.3}, "pairs": {"s_max": 0.3, "n_radial": 4}, "hkl": {"hkl_max": 2, "s_max": np.inf}}[
+        representation
+    ]
+    featurizer = StructureFactorFeaturizer(representation, "geometry", **(defaults | parameters))
+    return featurizer.featurize(crystal)
+
+
+def has_reflections(crystal: Crystal) -> bool:
+    """Tell whether the cell is long enough for a reflection well within the sphere."""
+    return np.linalg.norm(np.linalg.inv(crystal.lattice), axis=0).min() < 0.25
+
+
+class TestStructureFactors:
+    @pytest.mark.parametrize("representation", ["radial", "pairs"])
+    @given(crystal=FEW_SITES.filter(has_reflections), seed=SEEDS)
+    def test_everything_at_once(self, representation, crystal, seed):
+        found = reflections(disguised(crystal, np.random.default_rng(seed)), representation)
+        np.testing.assert_allclose(found, reflections(crystal, representation), rtol=1e-6, atol=1e-8)
+
+    @pytest.mark.parametrize("representation", ["radial", "pairs", "hkl"])
+    @given(crystal=FEW_SITES.filter(has_reflections))
+    def test_friedel(self, representation, crystal):
+        """A crystal and its image under inversion have the same intensities."""
+        inverted = Crystal(crystal.lattice, -crystal.frac_coords, crystal.numbers, crystal.occupancies, crystal.site_index)
+        parameters = {"cell": "as_given"} if representation == "hkl" else {}
+        expected = reflections(crystal, representation, **parameters)
+        np.testing.assert_allclose(reflections(inverted, representation, **parameters), expected, rtol=1e-9, atol=1e-10)
+
+    @given(crystal=FEW_SITES, axis=st.integers(0, 2))
+    def test_absences_of_a_doubled_cell(self, crystal, axis):
+        doubled = supercell(crystal, np.diag([2 if i == axis else 1 for i in range(3)]))
+        featurizer = StructureFactorFeaturizer("hkl", "geometry", cell="as_given", hkl_max=2, s_max=np.inf)
+        odd = featurizer.hkl[:, axis] % 2 == 1
+        same(featurizer.featurize(doubled)[odd], np.zeros(odd.sum()))
+
+    @given(crystal=FEW_SITES, seed=SEEDS)
+    def test_a_shift_of_the_origin_and_the_order_of_sites(self, crystal, seed):
+        rng = np.random.default_rng(seed)
+        other = reordered(moved(crystal, rng.normal(size=3)), rng)
+        same(reflections(other, "hkl", cell="as_given"), reflections(crystal, "hkl", cell="as_given"))
 
 
 class TestRoundTrips:

@@ -10,6 +10,8 @@ import numpy as np
 
 from benchmarks._features import DESCRIPTORS, EMD_NEIGHBOURS, STRUCTURE_FACTORS
 from benchmarks._models import (
+    LAPLACIAN_ALPHAS,
+    RBF_ALPHAS,
     ExponentialKernel,
     LinearKernel,
     Prediction,
@@ -178,10 +180,10 @@ def _kernel(cell: Cell, features: Features) -> LinearKernel | ExponentialKernel:
     if cell.dissimilarity == "linear":
         return LinearKernel(features.vectors(cell.descriptor))
     if cell.dissimilarity == "RBF":
-        return ExponentialKernel(gamma=features.squared_euclidean(cell.descriptor))
+        return ExponentialKernel(RBF_ALPHAS, gamma=features.squared_euclidean(cell.descriptor))
     if cell.descriptor == "GRID + composition":
-        return ExponentialKernel(gamma_grid=features.emd("GRID"), gamma_composition=features.emd("composition"))
-    return ExponentialKernel(gamma=features.emd(cell.descriptor))
+        return ExponentialKernel(LAPLACIAN_ALPHAS, gamma_grid=features.emd("GRID"), gamma_composition=features.emd("composition"))
+    return ExponentialKernel(LAPLACIAN_ALPHAS, gamma=features.emd(cell.descriptor))
 
 
 def dissimilarity_label(cell: Cell) -> str:

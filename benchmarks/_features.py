@@ -42,6 +42,9 @@ EMD_NEIGHBOURS = {
 }
 """Histograms and weights of the EMD search for each descriptor that has one; the weights are the published 10:1 by default."""
 
+CHUNK = 1000
+"""Rows of a matrix that are computed at once."""
+
 RDF_CHECKS = 200
 """Structures on which our RDF is compared with matminer's."""
 
@@ -106,13 +109,12 @@ class Features:
         with self._timed():
             key = ("squared Euclidean", descriptor)
             if key not in self._kept:
-                X = self.vectors(descriptor).astype(np.float32)
+                X = self.vectors(descriptor)
                 squares = (X**2).sum(axis=1)
-                matrix = X @ X.T
-                matrix *= -2
-                matrix += squares
-                matrix += squares[:, None]
-                np.maximum(matrix, 0, out=matrix)
+                matrix = np.empty((len(X), len(X)), np.float32)
+                for start in range(0, len(X), CHUNK):  # differences are taken in float64
+                    part = slice(start, start + CHUNK)
+                    matrix[part] = np.maximum(squares[part, None] + squares - 2 * X[part] @ X.T, 0)
                 np.fill_diagonal(matrix, 0)
                 self._kept[key] = matrix
             return self._kept[key]

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 SCALES = ("GPa", "log10")
 """Scales on which the modulus is learned; the columns of every two-column target."""
 
-LINEAR_ALPHAS = tuple(10.0**exponent for exponent in range(-6, 2))
-KERNEL_ALPHAS = (0.01, 0.03, 0.1, 0.3)
+LINEAR_ALPHAS = tuple(10.0**exponent for exponent in range(-8, 2))
+LAPLACIAN_ALPHAS = (0.01, 0.03, 0.1, 0.3)
+RBF_ALPHAS = (1e-4, 1e-3, *LAPLACIAN_ALPHAS)
+"""RBF kernels are smoother, so that less regularisation may do; it takes float64."""
+
 GAMMAS = (0.125, 0.25, 0.5, 1.0, 2.0)
 """In units of 1 / median dissimilarity."""
 
@@ -87,14 +90,16 @@ class ExponentialKernel:
 
     Parameters
     ----------
+    alphas : tuple of float
+        The regularisation strengths to choose from; below 0.01 the kernel is evaluated to float64.
     dissimilarities : dict of str to ndarray of shape (n, n)
         By the name of their γ.
     """
 
-    alphas = KERNEL_ALPHAS
-
-    def __init__(self, **dissimilarities: np.ndarray) -> None:
+    def __init__(self, alphas: tuple[float, ...], **dissimilarities: np.ndarray) -> None:
+        self.alphas = alphas
         self.dissimilarities = dissimilarities
+        self._dtype = np.float32 if min(alphas) >= 0.01 else np.float64
 
     def grid(self, rows: np.ndarray) -> list[dict[str, float]]:
         """Give multiples of 1 / median dissimilarity among the rows."""
@@ -108,7 +113,7 @@ class ExponentialKernel:
 
     def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:
         """Evaluate the kernel."""
-        exponent = np.zeros((len(rows), len(columns)), np.float32)
+        exponent = np.zeros((len(rows), len(columns)), self._dtype)
         for name, matrix in self.dissimilarities.items():
             part = matrix[np.ix_(rows, columns)]
             part *= -parameters[name]

@@ -120,7 +120,7 @@ class TestModels:
     def test_exponential_kernel_ridge_is_that_of_scikit_learn(self, task):
         D = composition_emd(task.crystals, pbar=False)
         chosen = {"GPa": {"gamma": 0.05, "alpha": 0.1}}
-        found = models.fit_kernel_ridge(task, models.ExponentialKernel(gamma=D), chosen, task.train, task.test)["GPa"]
+        found = models.fit_kernel_ridge(task, models.ExponentialKernel((0.1,), gamma=D), chosen, task.train, task.test)["GPa"]
         y = task.modulus[task.train]
         K = np.exp(-0.05 * D)
         peer = KernelRidge(alpha=0.1, kernel="precomputed").fit(K[np.ix_(task.train, task.train)], y - y.mean())

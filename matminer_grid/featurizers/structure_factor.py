@@ -57,7 +57,7 @@ MAX_SHELLS = 100
 """Largest number of shells."""
 
 MAX_ANGLES = 8
-"""Largest number of angles: beyond it rounding reaches 1e-10 of the largest feature."""
+"""Largest number of angles: the sums for each need twice as many powers of directions."""
 
 
 class StructureFactorFeaturizer(CrystalFeaturizer):

@@ -25,8 +25,9 @@ S_TOLERANCE = 1e-9
 TAIL = 8.5
 """Standard deviations after which a Gaussian holds nothing in double precision."""
 
-SAME_INTENSITY = 1e-11
-"""Intensities that differ by less than this part of the mean f(0)² are the same in the choice of a setting."""
+SAME_INTENSITY = 1e-9
+"""Intensities that differ by less than this part of the mean f(0)² are the same in the choice of a setting; the largest is given.
+Rounding reaches 1e-12 of it, so that differences which rounding lifts over the limit are rare."""
 
 OK = 0
 TOO_MANY_REFLECTIONS = 1

@@ -109,5 +109,5 @@ def sample(embedded: CrystalTable) -> CrystalTable:
 
 @pytest.fixture(scope="session")
 def structures(sample: CrystalTable) -> list[Structure]:
-    """Seventy of the sample as pymatgen structures: more than fit into one chunk of the batch path."""
-    return sample[:70].to_structures()
+    """Part of the sample as pymatgen structures: more than fit into one chunk of the batch path."""
+    return sample[:140].to_structures()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CHUNK_SIZE = 64
+CHUNK_SIZE = 128
 """Structures handed to a kernel at once."""
 
 CACHED_ROWS = 8

@@ -23,7 +23,8 @@ COMPLETE = 1e-9
 def summarize(indptr, indices, data, n_bins, means, first, last):
     """Fill, for each row and group, the mean bin and the window [first, last) outside which the cumulative sum is 0 or 1.
 
-    Gives the largest sum of a group. The mean is that of bins clipped at n_bins, so that differences of means bound the EMD from below.
+    Gives the largest sum of a group. The mean is that of bins clipped at n_bins, so that differences of means bound the EMD from
+    below.
 
     Parameters
     ----------

@@ -100,7 +100,8 @@ def hkl_intensities(
     h, k, l_ = np.sign(hkl.T)
     sign = np.where(h != 0, h, np.where(k != 0, k, l_))
     hkl, imag = sign[:, None] * hkl, sign * imag
-    order = np.lexsort((*-hkl.T[::-1], s.round(9)))
+    width = 2 * np.abs(hkl).max(initial=0) + 1
+    order = np.lexsort((hkl @ [-(width**2), -width, -1], s.round(9)))
     return Reflections(
         np.concatenate((np.zeros((1, 3), np.int64), hkl[order])),
         np.concatenate(([0.0], s[order])),

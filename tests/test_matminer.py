@@ -176,12 +176,12 @@ class TestMany:
     @pytest.mark.parametrize("n_jobs", [1, 2])
     def test_the_first_error_is_raised(self, structures, n_jobs):
         entries = [*structures, None, *structures[:20], "x"]
-        with pytest.raises(TypeError, match=r"row 70: .* not NoneType"):
+        with pytest.raises(TypeError, match=r"row 140: .* not NoneType"):
             make(n_jobs).featurize_many(entries, pbar=False)
-        with pytest.raises(TypeError, match=r"row 70: .* not NoneType"):
+        with pytest.raises(TypeError, match=r"row 140: .* not NoneType"):
             make(n_jobs).featurize_sparse(entries)
         features = make(n_jobs).featurize_many(entries, ignore_errors=True, pbar=False)
-        assert np.flatnonzero(np.isnan(features).any(axis=1)).tolist() == [70, 91]
+        assert np.flatnonzero(np.isnan(features).any(axis=1)).tolist() == [140, 161]
 
     def test_returned_errors_stand_behind_the_features(self, structures):
         rows = make().featurize_many([structures[0], None], ignore_errors=True, return_errors=True, pbar=False)

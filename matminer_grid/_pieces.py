@@ -171,7 +171,7 @@ class Folder:
         self.lock = os.open(self.path / LOCK, flags, 0o666)
         try:
             self._begin()
-        except BaseException:
+        except BaseException:  # whatever happened, Ctrl-C included, the lock is given back and the error goes on
             os.close(self.lock)
             raise
         return self

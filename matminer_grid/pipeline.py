@@ -166,7 +166,7 @@ def featurize_files(
                     progress.n_rows += len(table)
                     progress.n_failed += len(errors)
                     bar.update(len(records))
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the list of what failed is written before the error goes on
             with suppress(OSError):  # the disk is full; the pieces hold the errors too
                 folder.write_errors(errors_file)
             raise

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: crystals that exist, and a sample of those embedded in the package."""
 
 import os
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,10 @@ from matminer_grid.datasets import load_mp_elasticity_table
 
 settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # a shell starts background jobs so, and processes inherit it: tests of Ctrl-C need what a terminal gives
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -16,6 +16,7 @@ from benchmarks._models import (
     LinearKernel,
     Prediction,
     fit_kernel_ridge,
+    grid_kernel_regression,
     kernel_ridge,
     lasso,
     neighbour_mean,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 NEIGHBORS = (1, 5)
 MODELS = ("kNN", "KRR", "LASSO")
-REFERENCES = ("median of the training part", "Magpie")
+REFERENCES = ("median of the training part", "Magpie", "GRID + chemistry")
 VARIANTS = {"kNN": ("EMD", "cosine", "Euclidean"), "KRR": ("EMD", "RBF", "linear"), "LASSO": ("",)}
 """Dissimilarity or kernel of each model; KRR with "EMD" has the Laplacian kernel exp(-γ·EMD)."""
 
@@ -59,6 +60,7 @@ class Cell:
 
 
 GRID_AND_COMPOSITION = Cell("GRID + composition", "KRR", "EMD")
+KERNEL_MODEL = Cell("GRID + chemistry", "GRIDKernelRegressor")
 DEFAULT = (
     Cell("GRID + composition", "kNN", "EMD"),
     Cell("GRID", "kNN", "EMD"),
@@ -94,7 +96,7 @@ def all_cells() -> list[Cell]:
         for variant in VARIANTS[model]
         if not (variant == "EMD" and descriptor in NO_EMD)
     ]
-    return [*cells, Cell("median of the training part", "reference"), Cell("Magpie", "random forest")]
+    return [*cells, Cell("median of the training part", "reference"), Cell("Magpie", "random forest"), KERNEL_MODEL]
 
 
 def not_applicable() -> list[dict[str, str]]:
@@ -168,6 +170,8 @@ def _predictions(
     if cell.model == "kNN":
         neighbours = features.neighbours(cell.descriptor, cell.dissimilarity, train, test, max(NEIGHBORS))
         return {(f"kNN, k = {k}", "GPa"): neighbour_mean(task, neighbours[:, :k]) for k in NEIGHBORS}
+    if cell == KERNEL_MODEL:
+        return {("GRIDKernelRegressor", "GPa"): grid_kernel_regression(task, train, test)}
     fits: dict[str, Callable[[], dict[str, Prediction]]] = {
         "KRR": lambda: kernel_ridge(task, _kernel(cell, features), train, test),
         "LASSO": lambda: lasso(task, features.vectors(cell.descriptor), train, test),

@@ -18,8 +18,10 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
 
+from matminer_grid.models import GRIDKernelRegressor
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks._task import Task
 
@@ -27,20 +29,25 @@ SCALES = ("GPa", "log10")
 """Scales on which the modulus is learned; the columns of every two-column target."""
 
 LINEAR_ALPHAS = tuple(10.0**exponent for exponent in range(-8, 2))
-LAPLACIAN_ALPHAS = (0.01, 0.03, 0.1, 0.3)
-RBF_ALPHAS = (1e-4, 1e-3, *LAPLACIAN_ALPHAS)
+LAPLACIAN_ALPHAS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+RBF_ALPHAS = (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
 """RBF kernels are smoother, so that less regularisation may do; it takes float64."""
 
-GAMMAS = (0.125, 0.25, 0.5, 1.0, 2.0)
+FLOAT32_ALPHA = 0.003
+"""The smallest α for which a kernel in float32 is precise enough."""
+
+GAMMAS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """In units of 1 / median dissimilarity."""
 
-GAMMAS_OF_TWO = ((0.125, 0.25, 0.5), (0.5, 1.0, 2.0))
+GAMMAS_OF_TWO = ((0.0625, 0.125, 0.25, 0.5), (0.25, 0.5, 1.0, 2.0))
 """For GRID and composition together, each in units of 1 / its median."""
 
-LASSO_ALPHAS = tuple(10.0 ** (-0.5 * step) for step in range(1, 7))
+LASSO_ALPHAS = tuple(10.0 ** (-0.5 * step) for step in range(1, 11))
 """In units of the smallest one that leaves no feature."""
 
-LASSO_ITERATIONS = 1000
+LASSO_UPDATES = 20_000_000
+"""Updates of a coordinate after which a fit counts as not converged."""
+
 LASSO_TOLERANCE = 0.01
 N_TREES = 200
 
@@ -91,7 +98,7 @@ class ExponentialKernel:
     Parameters
     ----------
     alphas : tuple of float
-        The regularisation strengths to choose from; below 0.01 the kernel is evaluated to float64.
+        The regularisation strengths to choose from; below FLOAT32_ALPHA the kernel is evaluated to float64.
     dissimilarities : dict of str to ndarray of shape (n, n)
         By the name of their γ.
     """
@@ -99,7 +106,7 @@ class ExponentialKernel:
     def __init__(self, alphas: tuple[float, ...], **dissimilarities: np.ndarray) -> None:
         self.alphas = alphas
         self.dissimilarities = dissimilarities
-        self._dtype = np.float32 if min(alphas) >= 0.01 else np.float64
+        self._dtype = np.float32 if min(alphas) >= FLOAT32_ALPHA else np.float64
 
     def grid(self, rows: np.ndarray) -> list[dict[str, float]]:
         """Give multiples of 1 / median dissimilarity among the rows."""
@@ -144,12 +151,16 @@ class Target:
 
 
 def kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
-    """Fit kernel ridge regression; give predictions on both scales."""
-    return fit_kernel_ridge(task, kernel, tune_kernel_ridge(task, kernel, train), train, test)
+    """Fit kernel ridge regression; give predictions on both scales, with a note where a choice ended at the end of its grid."""
+    chosen, notes = tune_kernel_ridge(task, kernel, train)
+    predictions = fit_kernel_ridge(task, kernel, chosen, train, test)
+    for scale, note in notes.items():
+        predictions[scale].note = note
+    return predictions
 
 
-def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> dict[str, dict[str, float]]:
-    """Choose the kernel's hyperparameters and α on both scales by grid search."""
+def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Choose the kernel's hyperparameters and α on both scales by grid search; tell which ended at the end of their grid."""
     rows, folds = task.tuning(train)
 
     def tried() -> Iterator[tuple[dict[str, float], np.ndarray]]:
@@ -164,7 +175,9 @@ def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> dict[str
                     errors[i] += target.errors(predicted, task.modulus[rows[outside]]) / len(folds)
             yield from (({**parameters, "alpha": alpha}, errors[i]) for i, alpha in enumerate(kernel.alphas))
 
-    return _best(tried())
+    choices, errors = zip(*tried(), strict=True)
+    chosen = {scale: choices[row] for scale, row in zip(SCALES, np.argmin(errors, axis=0), strict=True)}
+    return chosen, {scale: note_ends(choice, choices) for scale, choice in chosen.items()}
 
 
 def fit_kernel_ridge(
@@ -212,6 +225,7 @@ class LassoPath:
         self._gram, self._products = self._X.T @ self._X, self._X.T @ y
         self._alpha_max = np.abs(self._products).max(axis=0) / len(X)
         self._weights = np.zeros((X.shape[1], len(SCALES)), order="F")
+        self._max_iter = max(1000, LASSO_UPDATES // X.shape[1])
         self.converged = np.zeros(len(SCALES), bool)
 
     def follow(self, alpha: float) -> None:
@@ -237,13 +251,13 @@ class LassoPath:
             precompute=self._gram,
             Xy=np.ascontiguousarray(self._products[:, column]),
             coef_init=self._weights[:, column].copy(),
-            max_iter=LASSO_ITERATIONS,
+            max_iter=self._max_iter,
             tol=LASSO_TOLERANCE,
             return_n_iter=True,
             check_input=False,
         )
         self._weights[:, column] = weights[:, 0]
-        self.converged[column] = iterations[0] < LASSO_ITERATIONS
+        self.converged[column] = iterations[0] < self._max_iter
 
 
 def lasso(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
@@ -268,6 +282,7 @@ def lasso(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dic
         path.follow(alpha)
         for column in np.nonzero(best == i)[0].tolist():
             note = f"{path.used[column]} of {X.shape[1]} features" + ("" if path.converged[column] else ", not converged")
+            note += ", α at the lower end of its grid" if alpha == LASSO_ALPHAS[-1] else ""
             predicted = target.modulus(path.predict(X[test])[:, column], SCALES[column])
             out[SCALES[column]] = Prediction(predicted, {"alpha / alpha_max": alpha}, note=note)
     return {scale: out[scale] for scale in SCALES}
@@ -285,15 +300,27 @@ def random_forest(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray
     return out
 
 
+def grid_kernel_regression(task: Task, train: np.ndarray, test: np.ndarray) -> Prediction:
+    """Fit the package's own model, which learns on a scale of its own and chooses its weights inside the training part."""
+    model = GRIDKernelRegressor().fit(task.crystals[train], task.modulus[train])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # elements that the training part lacks
+        return Prediction(model.predict(task.crystals[test]))
+
+
 def neighbour_mean(task: Task, neighbours: np.ndarray) -> Prediction:
     """Predict the mean modulus of the neighbours, shape (n_test, k)."""
     return Prediction(task.modulus[neighbours].mean(axis=1), neighbour=neighbours[:, 0])
 
 
-def _best(tried: Iterator[tuple[dict[str, float], np.ndarray]]) -> dict[str, dict[str, float]]:
-    """Give, for each scale, the first choice of the smallest error."""
-    choices, errors = zip(*tried, strict=True)
-    return {scale: choices[row] for scale, row in zip(SCALES, np.argmin(errors, axis=0), strict=True)}
+def note_ends(choice: dict[str, float], choices: Sequence[dict[str, float]]) -> str:
+    """Name the hyperparameters that are at either end of what was tried."""
+    ends = []
+    for name, value in choice.items():
+        values = sorted({other[name] for other in choices})
+        if len(values) > 1 and value in {values[0], values[-1]}:
+            ends.append(f"{name} at the {'lower' if value == values[0] else 'upper'} end of its grid")
+    return ", ".join(ends)
 
 
 def _solve(A: np.ndarray, alpha: float, y: np.ndarray) -> np.ndarray:

@@ -236,7 +236,10 @@ def _claims(claims: Sequence[dict[str, Any]]) -> str:
     for claim in claims:
         outcome = "holds" if claim["holds"] else "fails"
         values = [Cell(f"{claim[key]:.2f} {escape(claim['unit'])}", claim[key]) for key in ("first_value", "second_value")]
-        lines.append([claim["claim"], Cell(OUTCOMES[outcome], outcome), claim["first"], values[0], claim["second"], values[1]])
+        statement = Cell(
+            escape(claim["claim"]) + (f"<small>{escape(claim['why'])}</small>" if claim["why"] else ""), claim["claim"]
+        )
+        lines.append([statement, Cell(OUTCOMES[outcome], outcome), claim["first"], values[0], claim["second"], values[1]])
     return table(["Statement", "Outcome", "Of this", "its error", "and this", "its error"], lines)
 
 

@@ -76,6 +76,8 @@ def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
         verdict = "[green]holds[/]" if claim["holds"] else "[red]does not hold[/]"
         table.add_row(claim["claim"], claim["first"], values[0], claim["second"], values[1], verdict)
     console.print(table)
+    for statement, why in {claim["claim"]: claim["why"] for claim in claims if claim["why"]}.items():
+        console.print(f"does not hold: {statement}: {why}", markup=False)
 
 
 def show_fourier(rows: list[dict[str, Any]], console: Console) -> None:

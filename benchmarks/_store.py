@@ -26,6 +26,7 @@ COMPUTING = (
     "datasets/elasticity.py",
     "featurizers",
     "kernels",
+    "models",
     "similarity",
 )
 """Parts of the package that numbers depend on."""

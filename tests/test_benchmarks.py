@@ -287,7 +287,17 @@ def test_statements_compare_what_they_name():
         ("the published MAE is reached", "GRID + composition", "report"): True,
         ("the published median error is reached", "GRID + composition", "report"): True,
     }
+    assert [bool(claim["why"]) for claim in claims] == [not claim["holds"] for claim in claims]
     assert len(check_claims([row("GRID", 30.0), row("GRID + composition", 18.4)], published=False)) == 1
+
+
+def test_choices_at_the_end_of_their_grid_are_named():
+    choices = [{"gamma": gamma, "alpha": alpha} for gamma in (1.0, 2.0, 4.0) for alpha in (0.1, 1.0)]
+    assert models.note_ends({"gamma": 2.0, "alpha": 0.1}, choices) == "alpha at the lower end of its grid"
+    assert models.note_ends({"gamma": 4.0, "alpha": 1.0}, choices) == (
+        "gamma at the upper end of its grid, alpha at the upper end of its grid"
+    )
+    assert models.note_ends({"alpha": 0.1}, [{"alpha": 0.1}]) == ""
 
 
 def test_changed_code_is_noticed(monkeypatch):

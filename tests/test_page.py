@@ -44,7 +44,9 @@ def bulk_modulus_results() -> dict:
         },
         "claims": [
             {"claim": "GRID is better than RDF", "first": "GRID", "first_value": 9.0, "second": "RDF", "second_value": 27.0}
-            | {"unit": "GPa", "holds": True}
+            | {"unit": "GPa", "holds": True, "why": ""},
+            {"claim": "hkl reaches 28 %", "first": "hkl", "first_value": 70.0, "second": "report", "second_value": 28.0}
+            | {"unit": "%", "holds": False, "why": "the report does not say of what"},
         ],
         "not_applicable": [{"descriptor": "hkl", "model": "kNN", "dissimilarity": "EMD", "note": "no distribution"}],
         "learning_curves": {"GRID, kNN": {"n": [100, 1000, 9000], "MAE": [40.0, 25.0, 18.0]}},
@@ -85,6 +87,7 @@ class TestFile:
         text = page.read_text(encoding="utf-8")
         assert '<span class="good">holds</span>' in text
         assert "no distribution" in text
+        assert "<small>the report does not say of what</small>" in text
 
     def test_columns_of_numbers_are_sorted_as_numbers(self):
         html = table(["name", "n"], [["b", 9.0], ["a", 10.0], ["c", None], [Cell("<b>d</b>", "d"), 1]])

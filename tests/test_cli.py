@@ -121,3 +121,31 @@ class TestDataInfo:
         done = run("data", "info", tmp_path / "none.parquet")
         assert done.returncode == 1
         assert done.stderr == f"error: {tmp_path / 'none.parquet'}: there is no such file\n"
+
+
+class TestDataImportAndExport:
+    def test_there_and_back(self, folder, tmp_path):
+        (tmp_path / "bad.cif").write_text("data_\n")
+        done = run("data", "import", folder, tmp_path / "bad.cif", "-o", tmp_path / "a.parquet", "-j", 1)
+        assert done.returncode == 1
+        assert done.stdout == f"4 crystals in {tmp_path / 'a.parquet'}\n"
+        assert f"{tmp_path / 'bad.cif'}: " in done.stderr
+        done = run("data", "export", tmp_path / "a.parquet", "-o", tmp_path / "a.jsonl", "--json")
+        assert json.loads(done.stdout) == {"output": str(tmp_path / "a.jsonl"), "crystals": 4, "errors": {}}
+        names = [json.loads(line)["name"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+        assert names == [str(folder / f"{index}.vasp") for index in range(4)]
+
+    def test_formats(self, folder, tmp_path):
+        done = run("data", "export", folder / "0.vasp", "-o", tmp_path / "out")
+        assert done.returncode == 1
+        assert "it is no Parquet file" in done.stderr
+        run("data", "import", folder, "-o", tmp_path / "a.parquet", "-j", 1)
+        done = run("data", "export", tmp_path / "a.parquet", "-o", tmp_path / "out", "--format", "poscar")
+        assert done.returncode == 0, done.stderr
+        assert len(list((tmp_path / "out").glob("*.vasp"))) == 4
+
+    def test_fetch_of_what_is_unknown(self, tmp_path):
+        done = run("data", "fetch", "matbench_kvrh", "-o", tmp_path / "a.parquet")
+        assert done.returncode == 1
+        assert "error: matminer has no data set 'matbench_kvrh'; close are matbench_log_kvrh" in done.stderr
+        assert not list(tmp_path.iterdir())

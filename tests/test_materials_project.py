@@ -5,7 +5,7 @@ import logging
 import threading
 import traceback
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,8 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from matminer_grid import _embedded
+from matminer_grid.cli import app
 from matminer_grid.datasets import fetch_materials_project, load_crystals, load_mp_elasticity_table, read_provenance
 from matminer_grid.datasets.materials_project import FIELDS, parse_documents
 from matminer_grid.datasets.materials_project_client import ATTEMPTS, Client
@@ -393,3 +395,17 @@ def test_disordered_crystals_keep_their_occupancies(api, tmp_path):
     assert set(crystals[0].occupancies.tolist()) == {0.5}
     assert set(crystals[1].occupancies.tolist()) == {1.0}
     assert isinstance(pq.read_schema(tmp_path / "mp.parquet").field("occupancies").type, pa.ListType)
+
+
+def test_command(api, tmp_path, monkeypatch):
+    monkeypatch.setenv("MP_API_KEY", KEY)
+    monkeypatch.setattr("matminer_grid.datasets.fetch_materials_project", partial(fetch_materials_project, endpoint=api.url))
+    arguments = ["data", "fetch", "materials_project", "-o", str(tmp_path / "mp.parquet")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert f"{len(GOOD)} crystals in {tmp_path / 'mp.parquet'}\n" in done.output
+    assert "MP_API_KEY" not in done.output
+    secret_free(tmp_path, done.output)
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 1
+    assert "mp.parquet exists" in again.output

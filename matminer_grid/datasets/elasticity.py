@@ -45,6 +45,11 @@ class ElasticityTable:
     def __len__(self) -> int:
         return len(self.crystals)
 
+    def properties(self) -> pd.DataFrame:
+        """Give all columns but the crystals as a frame of N rows."""
+        names = ("material_id", "formula", "K_VRH", "G_VRH", "elastic_anisotropy")
+        return pd.DataFrame({name: getattr(self, name) for name in names})
+
 
 def load_mp_elasticity_table() -> ElasticityTable:
     """Load the elastic moduli of 12,178 crystals of the Materials Project as arrays, without pymatgen objects, in under 0.1 s.
@@ -122,13 +127,6 @@ def load_mp_elasticity() -> pd.DataFrame:
     [['Si', 83.0, 61.0]]
     """
     table = load_mp_elasticity_table()
-    return pd.DataFrame(
-        {
-            "material_id": table.material_id,
-            "formula": table.formula,
-            "structure": table.crystals.to_structures(),
-            "K_VRH": table.K_VRH,
-            "G_VRH": table.G_VRH,
-            "elastic_anisotropy": table.elastic_anisotropy,
-        }
-    )
+    frame = table.properties()
+    frame.insert(2, "structure", table.crystals.to_structures())
+    return frame

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections import Counter
 from datetime import UTC, datetime
@@ -18,13 +17,14 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition
 from tqdm.auto import tqdm
 
+from matminer_grid._pieces import replacing
 from matminer_grid.crystal import Crystal, CrystalTable
 from matminer_grid.datasets.formats import crystal_from_dict
 from matminer_grid.datasets.materials_project_client import Client
 from matminer_grid.datasets.parquet import PROVENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 FIELDS = (
     "material_id",
@@ -176,7 +176,8 @@ def _plan(parts: Path, client: Client, chunk_size: int) -> dict[str, Any]:
     if parts.exists():
         shutil.rmtree(parts)
     parts.mkdir(parents=True)
-    _write_atomically(file, lambda temporary: temporary.write_text(json.dumps(plan), encoding="utf-8"))
+    with replacing(file) as out:
+        out.write(json.dumps(plan).encode())
     return plan
 
 
@@ -309,13 +310,5 @@ def _filter(pieces: list[pa.Table], query: dict[str, Any]) -> tuple[pa.Table, di
 
 
 def _write_table(table: pa.Table, path: Path) -> None:
-    _write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
-
-
-def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")

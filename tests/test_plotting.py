@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import StepPatch
@@ -12,6 +13,7 @@ from matminer_grid.plotting import (
     ROW_FILL,
     plot_dissimilarity_matrix,
     plot_emd_by_group,
+    plot_explanation,
     plot_grid,
     plot_learning_curve,
     plot_parity,
@@ -71,7 +73,9 @@ class TestGrid:
 
     def test_empty_groups(self):
         ax = plot_grid(np.zeros((2, 3)), np.arange(4.0), n_groups=2)
-        assert all((patch.get_data().values == patch.get_data().baseline).all() for patch in bars(ax))
+        for patch in bars(ax):
+            heights, _, baseline = patch.get_data()
+            assert (heights == baseline).all()
 
     @pytest.mark.parametrize(
         ("grid", "edges", "n_groups", "message"),
@@ -300,6 +304,52 @@ class TestEmdByGroup:
     def test_bad_input(self, values, labels, message):
         with pytest.raises(ValueError, match=message):
             plot_emd_by_group(values, labels)
+
+
+class TestExplanation:
+    PARTS = ("structure", "composition", "bonding", "stiffness")
+
+    @pytest.fixture
+    def explained(self):
+        table = {"row": [4, 9, -1], "formula": ["Sr1 Ti1 O3", "Ba1 Ti1 O3", "all others"], "value": [171.0, 160.0, np.nan]}
+        parts = {name: [0.1 * (i + 1), 0.2, np.nan] for i, name in enumerate(self.PARTS)}
+        return pd.DataFrame(table | {"share": [0.7, 0.4, -0.1]} | parts)
+
+    def test_shares_and_values(self, explained):
+        axes = plot_explanation(explained, unit="GPa")
+        assert [label.get_text() for label in axes[0].get_yticklabels()] == [
+            "Sr1 Ti1 O3, 171 GPa",
+            "Ba1 Ti1 O3, 160 GPa",
+            "all others",
+        ]
+        np.testing.assert_allclose([bar.get_width() for bar in axes[0].patches], [70, 40, -10])
+        assert axes[0].get_xlabel() == "Share in the prediction (%)"
+
+    def test_parts_add_up(self, explained):
+        ax = plot_explanation(explained)[1]
+        ends = [max(bar.get_x() + bar.get_width() for bar in ax.patches if round(bar.get_y() + 0.4) == line) for line in (0, 1)]
+        np.testing.assert_allclose(ends, [1.0, 0.8])
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == list(self.PARTS)
+        assert len({bar.get_hatch() for bar in ax.patches}) == len(self.PARTS)
+
+    def test_shells_into_given_axes(self, explained):
+        given = plt.figure().subplots(3)
+        axes = plot_explanation(explained, [[0.1, 0.2], [0.0, 0.4]], given)
+        assert axes.tolist() == given.tolist()
+        assert [text.get_text() for text in axes[2].get_legend().get_texts()] == [
+            "Sr1 Ti1 O3, 171 GPa (mean 0.150 Å)",
+            "Ba1 Ti1 O3, 160 GPa (mean 0.200 Å)",
+        ]
+
+    def test_bad_input(self, explained):
+        with pytest.raises(ValueError, match="lacks the columns share, stiffness"):
+            plot_explanation(explained.drop(columns=["share", "stiffness"]))
+        with pytest.raises(ValueError, match="lists no known crystal"):
+            plot_explanation(explained[explained["row"] < 0])
+        with pytest.raises(ValueError, match="3 rows for 2 known crystals"):
+            plot_explanation(explained, np.zeros((3, 5)))
+        with pytest.raises(ValueError, match="3 axes are needed, not 2"):
+            plot_explanation(explained, np.zeros((1, 5)), plt.figure().subplots(2))
 
 
 class TestLearningCurve:

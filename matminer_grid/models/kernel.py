@@ -317,6 +317,10 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
     def save(self, path: str | Path) -> None:
         """Write the fitted model to an npz file, about 70 MB for 11,000 crystals; it appears complete or not at all.
 
+        Parameters
+        ----------
+        path : str or Path
+
         Raises
         ------
         sklearn.exceptions.NotFittedError, OSError
@@ -328,6 +332,15 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a model that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        GRIDKernelRegressor
+            Fitted.
 
         Raises
         ------

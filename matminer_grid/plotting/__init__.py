@@ -4,6 +4,7 @@ Functions named ``plot_...`` draw with matplotlib, into given axes or a figure o
 ``plotly_...`` make figures to look into with the mouse, where each point tells its name.
 """
 
+from matminer_grid.plotting.explanation import plot_explanation
 from matminer_grid.plotting.grid import ROW_FILL, plot_grid, plot_rdf
 from matminer_grid.plotting.interactive import plotly_dissimilarity_matrix, plotly_parity
 from matminer_grid.plotting.parity import plot_learning_curve, plot_parity
@@ -14,6 +15,7 @@ __all__ = [
     "ROW_FILL",
     "plot_dissimilarity_matrix",
     "plot_emd_by_group",
+    "plot_explanation",
     "plot_grid",
     "plot_learning_curve",
     "plot_parity",

@@ -294,7 +294,7 @@ print(GRIDFeaturizer(n_groups=3).grid(iron).sum())
             (
                 "ValueError row 0: Fe1: a site has more than 20,000,000 neighbours within reach, the limit",
                 "MemoryError Unable to allocate 7.45 GiB for an array with shape (1000000000,)",
-                "MemoryError Allocation failed",
+                "MemoryError row 0: Fe1: a cell of 1 site(s) and 27 Å³ takes more memory than there is (Allocation failed",
                 "MemoryError Unable to allocate 763. MiB for an array with shape (10000, 10000)",
                 "MemoryError Unable to allocate 763. MiB for an array with shape (1, 100000000)",
                 "MemoryError Unable to allocate 2.98 GiB for an array with shape (20000, 20000)",

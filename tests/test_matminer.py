@@ -303,3 +303,22 @@ class TestScikitLearn:
 
     def test_prints_its_parameters(self):
         assert repr(GRIDFeaturizer(n_groups=5)) == "GRIDFeaturizer(n_groups=5)"
+
+
+def test_the_structure_that_takes_too_much_memory_is_named(sample):
+    class Greedy(GRIDFeaturizer):
+        def _featurize_table(self, table, out):
+            if (table.n_sites > 20).any():
+                raise MemoryError("no more")
+            return super()._featurize_table(table, out)
+
+    crystals = sample[np.argsort(sample.n_sites)[-8:]]
+    large = np.nonzero(crystals.n_sites > 20)[0]
+    assert 0 < len(large) < 8
+    features = Greedy().featurize_many(crystals, ignore_errors=True, pbar=False)
+    assert np.nonzero(np.isnan(features).any(axis=1))[0].tolist() == large.tolist()
+    small = crystals.n_sites <= 20
+    np.testing.assert_array_equal(features[small], GRIDFeaturizer().featurize_many(crystals[small], pbar=False))
+    first = crystals[int(large[0])]
+    with pytest.raises(MemoryError, match=f"row {large[0]}: {first.formula}: a cell of {first.n_sites} site"):
+        Greedy().featurize_many(crystals, pbar=False)

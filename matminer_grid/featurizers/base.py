@@ -138,7 +138,7 @@ class CrystalFeaturizer(BaseFeaturizer):
             parts = []
             for first in range(0, len(table), CACHED_ROWS):
                 dense = buffer[: len(table) - first]
-                for row, error in self._featurize_table(table[first : first + CACHED_ROWS], dense).items():
+                for row, error in sparing_memory(self._featurize_table, table[first : first + CACHED_ROWS], dense).items():
                     errors[int(rows[first + row])] = error
                     dense[row] = 0
                 offsets, columns, values = compress(dense)
@@ -294,12 +294,35 @@ class CrystalFeaturizer(BaseFeaturizer):
         """Fill one row of `out` for each structure, with NaN where it fails; give the errors by row."""
         table, rows, errors = _read(structures)
         features = out if not errors else np.empty((len(table), self.n_features))
-        failed = self._featurize_table(table, features)
+        failed = sparing_memory(self._featurize_table, table, features)
         if features is not out:
             out[rows] = features
         errors |= {int(rows[row]): error for row, error in failed.items()}
         out[list(errors)] = np.nan
         return dict(sorted(errors.items()))
+
+
+def sparing_memory(
+    compute: Callable[[CrystalTable, NDArray[np.float64]], dict[int, Exception]], table: CrystalTable, out: NDArray[np.float64]
+) -> dict[int, Exception]:
+    """Fill rows and give errors by row, as the function does; if memory fails, for one row after the other, to name the large one."""
+    try:
+        return compute(table, out)
+    except MemoryError as error:
+        if len(table) == 1:
+            crystal = table[0]
+            return {
+                0: MemoryError(
+                    f"{crystal.formula}: a cell of {crystal.n_sites:,} site(s) and {crystal.volume:,.0f} Å³ takes more memory than "
+                    f"there is ({error}); choose a smaller cutoff, fewer groups or a smaller cell"
+                )
+            }
+    errors: dict[int, Exception] = {}
+    for row in range(len(table)):
+        alone = sparing_memory(compute, table[row : row + 1], out[row : row + 1])
+        if alone:
+            errors[row] = alone[0]
+    return errors
 
 
 def _read(structures: Sequence[Any]) -> tuple[CrystalTable, NDArray[np.int64], dict[int, Exception]]:

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from matminer_grid.crystal import Crystal, CrystalTable, as_crystal
-from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer
+from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, sparing_memory
 from matminer_grid.kernels import grid as kernels
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class GRIDFeaturizer(CrystalFeaturizer):
 
         def count(start: int) -> dict[int, Exception]:
             rows = slice(start, start + CHUNK_SIZE)
-            errors = _run(kernels.rdf_batch, table[rows], float(self.bin_size), counts[rows])
+            errors = sparing_memory(self._count, table[rows], counts[rows])
             return {start + row: error for row, error in errors.items()}
 
         parallel = Parallel(n_jobs=self._n_threads if len(table) > CHUNK_SIZE else 1, require="sharedmem")
@@ -250,6 +250,9 @@ class GRIDFeaturizer(CrystalFeaturizer):
                 raise type(error)(f"row {row}: {error}") from error
         shell_volumes = 4 / 3 * np.pi * np.diff(edges**3)
         return counts * np.abs(np.linalg.det(table.lattices))[:, None] / shell_volumes
+
+    def _count(self, table: CrystalTable, out: NDArray[np.float64]) -> dict[int, Exception]:
+        return _run(kernels.rdf_batch, table, float(self.bin_size), out)
 
     def _featurize_table(self, table: CrystalTable, out: NDArray[np.float64]) -> dict[int, Exception]:
         shaped = out.reshape(len(table), self.n_groups, self.n_bins)

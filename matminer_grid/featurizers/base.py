@@ -305,7 +305,7 @@ class CrystalFeaturizer(BaseFeaturizer):
 def sparing_memory(
     compute: Callable[[CrystalTable, NDArray[np.float64]], dict[int, Exception]], table: CrystalTable, out: NDArray[np.float64]
 ) -> dict[int, Exception]:
-    """Fill rows and give errors by row, as the function does; if memory fails, for one row after the other, to name the large one."""
+    """Fill rows and give errors by row, as the function does; where memory fails, one row at a time, to name the large one."""
     try:
         return compute(table, out)
     except MemoryError as error:

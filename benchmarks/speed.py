@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from matminer.featurizers.structure.rdf import RadialDistributionFunction
+from matminer.featurizers.structure.rdf import PartialRadialDistributionFunction, RadialDistributionFunction
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 from rich.console import Console
@@ -88,6 +88,8 @@ def per_structure(structures: Sequence[Structure], console: Console) -> dict[str
     results["numpy.sort of 100 distances a site, alone"] = measure(lambda: np.sort(distances, axis=1), n)
     rdf = RadialDistributionFunction(cutoff=10.0, bin_size=0.1)
     results["matminer RDF, serial"] = measure(lambda: [rdf.featurize(s) for s in structures], n, 3)
+    prdf = PartialRadialDistributionFunction(cutoff=10.0, bin_size=0.1)
+    results["matminer PRDF, serial"] = measure(lambda: [prdf.compute_prdf(s) for s in structures], n, 3)
     results["pymatgen get_neighbor_list"] = measure(lambda: [s.get_neighbor_list(10.0) for s in structures], n, 3)
     if installed("gridrdf", console):
         from gridrdf.extendRDF import calculate_rdf, find_all_neighbours  # noqa: PLC0415  an extra
@@ -107,6 +109,17 @@ def per_structure(structures: Sequence[Structure], console: Console) -> dict[str
         results["average-minimum-distance PDD(k=100)"] = measure(
             lambda: [amd.PDD(amd.periodicset_from_pymatgen_structure(s), 100) for s in structures], n, 3
         )
+    if installed("dscribe", console):
+        from dscribe.descriptors import SOAP  # noqa: PLC0415  an extra
+        from pymatgen.io.ase import AseAtomsAdaptor  # noqa: PLC0415  needs ASE, which comes with dscribe
+
+        def soap() -> None:
+            for structure in structures:
+                atoms = AseAtomsAdaptor.get_atoms(structure)
+                elements = set(atoms.get_chemical_symbols())
+                SOAP(species=elements, r_cut=6.0, n_max=8, l_max=6, average="inner", periodic=True).create(atoms)
+
+        results["dscribe SOAP of the crystal's own elements, 6 Å, averaged"] = measure(soap, n, 3)
     return results
 
 

@@ -188,10 +188,7 @@ class EMDSearch(BaseEstimator):
             raise TypeError(f"k must be a whole number, not {k!r}")
         if not 1 <= k <= available:
             raise ValueError(f"k must be between 1 and the number of references, {available}, not {k}")
-
-        def answer(query: int) -> Answer:
-            return self._nearest(grids, fractions, query, int(k), query if leave_out_self else -1)
-
+        answer = self._nearest_by_query(grids, fractions, int(k), leave_out_self)
         distances, indices = self._answer_all(answer, len(grids), available, pbar)
         return np.array(distances).reshape(-1, k), np.array(indices, np.int64).reshape(-1, k)
 
@@ -241,9 +238,7 @@ class EMDSearch(BaseEstimator):
             return self._within(grids, fractions, query, float(radius), query if leave_out_self else -1)
 
         found = self._answer_all(answer, len(grids), self.n_samples_fit_ - leave_out_self, pbar)
-        distances, indices = np.empty(len(grids), object), np.empty(len(grids), object)
-        distances[:], indices[:] = found
-        return distances, indices
+        return _ragged(found[0]), _ragged(found[1])
 
     def dissimilarity(self, X: Any, compositions: Any = None) -> NDArray[np.float64]:
         """Evaluate the dissimilarity of each query to all references, leaving none out.
@@ -281,6 +276,11 @@ class EMDSearch(BaseEstimator):
         if grids.n_bins != self._grids.n_bins:
             raise ValueError(f"the queries have {grids.n_bins} bins a group and the references {self._grids.n_bins}")
         return grids, self._composition_vectors(compositions)
+
+    def _nearest_by_query(
+        self, grids: Histograms, fractions: NDArray[np.float64] | None, k: int, leave_out_self: bool
+    ) -> Callable[[int], Answer]:
+        return lambda query: self._nearest(grids, fractions, query, k, query if leave_out_self else -1)
 
     def _answer_all(
         self, answer: Callable[[int], Answer], n_queries: int, available: int, pbar: bool
@@ -397,9 +397,7 @@ class EMDSearch(BaseEstimator):
         kernels.manhattan_to_all(fractions[query], self._fractions, out)
         return self.composition_weight * out
 
-    def _composition_part(
-        self, fractions: NDArray[np.float64] | None, query: int, rows: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def _composition_part(self, fractions: NDArray[np.float64] | None, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         if fractions is None or self._fractions is None:
             return np.zeros(len(rows))
         if self._index is not None:
@@ -451,3 +449,10 @@ class EMDSearch(BaseEstimator):
         if self.composition_metric == "substitution":
             return element_fractions(compositions, "substitution")
         return cumulative_fractions(compositions)
+
+
+def _ragged(arrays: list[NDArray[Any]]) -> NDArray[np.object_]:
+    out = np.empty(len(arrays), object)
+    for row, array in enumerate(arrays):
+        out[row] = array
+    return out

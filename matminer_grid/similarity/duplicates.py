@@ -134,12 +134,13 @@ def find_duplicates(
     distances, neighbors = search.radius_neighbors(radius=tolerance, pbar=pbar)
     n = search.n_samples_fit_
     first = np.repeat(np.arange(n), [len(rows) for rows in neighbors])
-    second = np.concatenate(neighbors)
+    second = np.concatenate(neighbors).astype(np.int64)
     above = np.nonzero(first < second)[0]  # each pair is found from both sides
     above = above[np.lexsort((second[above], first[above]))]
     pairs = np.stack((first[above], second[above]), axis=1)
+    dissimilarities = np.concatenate(distances)[above].astype(np.float64)
     links = scipy.sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     components = scipy.sparse.csgraph.connected_components(links, directed=False)[1]
     _, first_rows, labels = np.unique(components, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first_rows))
-    return Duplicates(pairs, np.concatenate(distances)[above], rank[labels])
+    return Duplicates(pairs, dissimilarities, rank[labels])

@@ -2,6 +2,7 @@
 
 Finds all pairs within several tolerances and times it. Then StructureMatcher, as it comes, judges two kinds of pairs: those within
 a dissimilarity of 0.5, of whatever composition, and those of one reduced formula, however far apart; of each kind a sample.
+The Materials Project merges what it takes for one material, so that few matching pairs are left in its data.
 StructureMatcher scales volumes and allows sites to move by 0.3 of the mean free length per atom, so that it matches strained
 copies that are far apart here; it knows which element sits where, which the GRID does not. Run it on an idle machine.
 """

@@ -262,6 +262,7 @@ def duplicates(
     ] = None,
     *,
     tolerance: Annotated[float, typer.Option("--tolerance", "-t", help="Largest dissimilarity of a pair.")] = 0.05,
+    composition_weight: Annotated[float, typer.Option(help="Weight of the composition EMD; raise it with the tolerance.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all pairs.")] = False,
 ) -> None:
     """Find groups of equal or nearly equal crystals: 10 GRID EMD + composition EMD (modified Pettifor scale) within the tolerance.
@@ -280,7 +281,8 @@ def duplicates(
             raise typer.Exit(FAILED)
         progress(f"compare {len(crystals):,} crystals")
         table = crystals if isinstance(crystals, CrystalTable) else CrystalTable.from_crystals(crystals)
-        found = find_duplicates(table, tolerance=tolerance, featurizer=GRIDFeaturizer(bin_size=0.01))
+        featurizer = GRIDFeaturizer(bin_size=0.01)
+        found = find_duplicates(table, tolerance=tolerance, featurizer=featurizer, composition_weight=composition_weight)
         groups = [
             {
                 "materials": [readable[row] for row in group.tolist()],

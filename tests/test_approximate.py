@@ -1,5 +1,6 @@
 """Approximate search: exact distances, nearly always the right neighbours, and no threads that hang a fork."""
 
+import json
 import multiprocessing
 import pickle
 import subprocess
@@ -10,6 +11,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from benchmarks._perturbed import perturbed_copies
+from benchmarks.approximate import main
 from matminer_grid import ApproximateEMDSearch, EMDSearch, GRIDFeaturizer
 from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.similarity.search import TIE
@@ -162,3 +165,22 @@ def test_a_forked_child_does_not_hang(crystals, features):
     with multiprocessing.get_context("fork").Pool(1) as pool:
         found = pool.apply_async(search.kneighbors, (features[:400], crystals[:400], 2)).get(timeout=60)[1]
     assert (found == expected).all()
+
+
+def test_perturbed_copies():
+    numbers = [3, 8, 9, 11, 12, 16, 17, 26, 27, 28]
+    copies, again = (perturbed_copies(300, numbers, seed=4) for _ in range(2))
+    assert not copies.errors()
+    assert set(copies.numbers.tolist()) <= set(numbers)
+    assert (copies.frac_coords == again.frac_coords).all()
+    assert (copies.numbers == again.numbers).all()
+    assert len(np.unique(copies.lattices, axis=0)) == 300
+
+
+@pytest.mark.parametrize("metric", ["modified_pettifor", "substitution"])
+def test_benchmark(tmp_path, metric):
+    main(["--size", "300", "--queries", "20", "-k", "5", "--metric", metric, "--output", str(tmp_path)])
+    results = json.loads((tmp_path / "approximate.json").read_text())
+    recalls = [row["recall"] for row in results["approximate"]]
+    assert recalls[-1] > 0.95
+    assert sum(row["default"] for row in results["approximate"]) == 1

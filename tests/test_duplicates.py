@@ -1,5 +1,7 @@
 """Duplicates: the pairs that evaluating all of them gives, and the groups they link."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from sklearn.exceptions import NotFittedError
 
+from benchmarks.duplicates import TOLERANCES, agreement, main
 from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, find_duplicates, grid_emd
 from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.kernels.emd import manhattan_to_rows
@@ -165,3 +168,23 @@ def test_kernel():
     out = np.empty(4)
     manhattan_to_rows(point, references, rows, out)
     np.testing.assert_allclose(out, naive.manhattan_to_rows(point, references, rows), rtol=1e-12)
+
+
+def test_benchmark(tmp_path):
+    main(["--limit", "800", "--pairs", "3", "--output", str(tmp_path)])
+    results = json.loads((tmp_path / "duplicates.json").read_text())
+    pairs = [row["pairs"] for row in results["tolerances"]]
+    assert pairs == sorted(pairs)
+    assert pairs[-1] >= 3
+    for judged in results["StructureMatcher"].values():
+        assert judged["pairs"] == 3
+        for row in judged["table"]:
+            assert sum(row[name] for name in ("near, match", "near, no match", "far, match", "far, no match")) == 3
+
+
+def test_agreement_by_hand():
+    rows = agreement(np.array([0.0, 0.05, 0.05, 0.4]), np.array([True, True, False, True]))
+    assert [row["tolerance"] for row in rows] == list(TOLERANCES)
+    assert list(rows[0].values())[1:] == [1, 0, 2, 1]
+    assert list(rows[2].values())[1:] == [2, 1, 1, 0]
+    assert list(rows[-1].values())[1:] == [3, 1, 0, 0]

@@ -65,11 +65,12 @@ def find_duplicates(
     The dissimilarity is that of :class:`EMDSearch`: 10 × GRID EMD in Å + composition EMD by default. A tolerance of 0.05 lets the
     distances of two crystals of one composition differ by 0.005 Å on the mean, some 0.1 %: the same calculation, written down
     twice. One of 0.5 lets them differ by some 1 %, as two functionals do. To put the next element of the scale in the place of one
-    of n atoms costs 1 / n, so that a small tolerance leaves no other compositions but those of large formulas.
+    of n atoms costs 1 / n, so that a small tolerance leaves other compositions in long formulas only. For a larger one, raise the
+    composition weight with it.
 
     Groups are the connected components of the pairs: two crystals of a group may be farther apart than the tolerance, if others
-    lie between them. The GRID is blind to which element sits where: two orders of the same elements on one lattice, such as
-    normal and inverse spinel, are 0 apart. Where that matters, look at the pairs, for example with pymatgen's StructureMatcher.
+    lie between them. The GRID is blind to which element sits where, and to mirror images: two orders of the same elements on one
+    lattice are 0 apart. Where that matters, look at the pairs, for example with pymatgen's StructureMatcher.
 
     Parameters
     ----------

@@ -71,6 +71,8 @@ def pairs_of_one_formula(features: csr_array, data: ElasticityTable) -> tuple[np
     """All pairs of crystals of the same reduced formula, and their dissimilarities: the GRID's alone."""
     pairs, dissimilarities = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
     for rows in pd.Series(data.formula).groupby(data.formula).indices.values():
+        if len(rows) == 1:
+            continue
         i, j = np.triu_indices(len(rows), k=1)
         distances = grid_emd(features[rows], n_groups=100, bin_size=BIN_SIZE, pbar=False)
         pairs.append(np.stack((rows[i], rows[j]), axis=1))

@@ -325,6 +325,8 @@ def labelled_crystals(inputs: list[Path] | None) -> tuple[list[str], Any]:
         return embedded.material_id.tolist(), embedded.crystals
     if len(inputs) == 1 and inputs[0].suffix == ".parquet":
         crystals, properties = load_crystals(inputs[0])
+        if len(crystals) == 0:
+            raise ValueError(f"{inputs[0]}: the file holds no crystals")
         return [str(label) for label in properties.get("material_id", range(len(crystals)))], crystals
     return read_files(inputs)
 

@@ -145,11 +145,14 @@ class TestDuplicates:
         ("arguments", "message"),
         [
             (["none.parquet"], "error: none.parquet: there is no such file\n"),
+            (["empty.parquet"], "error: empty.parquet: the file holds no crystals\n"),
             (["."], "the folder holds no structure files"),
             (["-t", "-1"], "error: tolerance must be a finite number of at least 0, not -1.0\n"),
         ],
     )
-    def test_bad_arguments(self, tmp_path, arguments, message):
+    def test_bad_arguments(self, sample, tmp_path, arguments, message):
+        if arguments == ["empty.parquet"]:
+            sample[:0].to_parquet(tmp_path / "empty.parquet")
         done = run("duplicates", *arguments, cwd=tmp_path)
         assert done.returncode == 1
         assert message in done.stderr

@@ -63,7 +63,8 @@ class ApproximateEMDSearch(EMDSearch):
     grid_weight, composition_weight : float, default 10.0 and 1.0
         Weights of the two dissimilarities, those of the published method by default. 0 leaves one out.
     composition_metric : {"modified_pettifor", "substitution"}
-        As for :func:`composition_emd`. Vectors tell less of "substitution": it takes two to four times as many candidates.
+        As for :func:`composition_emd`; the scale by default, unlike :class:`EMDSearch`. Vectors tell less of "substitution": it
+        takes two to four times as many candidates.
     group_weights : array-like of shape (n_groups,), optional
         As for :func:`grid_emd`.
     n_candidates : int, default 50
@@ -180,7 +181,9 @@ class ApproximateEMDSearch(EMDSearch):
             bounds = np.empty(len(rows))
             kernels.manhattan_to_rows(grids.means[query] * self._scales, self._means, rows, bounds)
             bounds *= self.grid_weight
-            if self._index is None:
+            if fractions is not None and self._index is not None:
+                bounds += self.composition_weight * self._index.lower_bounds_of(fractions[query], rows)
+            else:
                 bounds += self._composition_part(fractions, query, rows)
             totals = self._totals(grids, fractions, query, rows[:k])  # the nearest vectors come first
             others = rows[k:][bounds[k:] <= totals.max() + TIE]

@@ -15,15 +15,25 @@ if TYPE_CHECKING:
     from matminer_grid.featurizers.grid import GRIDFeaturizer
     from matminer_grid.featurizers.reflections import hkl_intensities
     from matminer_grid.featurizers.structure_factor import StructureFactorFeaturizer
-    from matminer_grid.similarity import EMDSearch, composition_emd, grid_emd, grid_emd_by_group, grid_emd_exact
+    from matminer_grid.similarity import (
+        ApproximateEMDSearch,
+        EMDSearch,
+        composition_emd,
+        find_duplicates,
+        grid_emd,
+        grid_emd_by_group,
+        grid_emd_exact,
+    )
 
 _HOMES = {
+    "ApproximateEMDSearch": "matminer_grid.similarity",
     "Crystal": "matminer_grid.crystal",
     "CrystalTable": "matminer_grid.crystal",
     "EMDSearch": "matminer_grid.similarity",
     "GRIDFeaturizer": "matminer_grid.featurizers.grid",
     "StructureFactorFeaturizer": "matminer_grid.featurizers.structure_factor",
     "composition_emd": "matminer_grid.similarity",
+    "find_duplicates": "matminer_grid.similarity",
     "grid_emd": "matminer_grid.similarity",
     "grid_emd_by_group": "matminer_grid.similarity",
     "grid_emd_exact": "matminer_grid.similarity",
@@ -31,6 +41,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ApproximateEMDSearch",
     "Crystal",
     "CrystalTable",
     "EMDSearch",
@@ -38,6 +49,7 @@ __all__ = [
     "StructureFactorFeaturizer",
     "__version__",
     "composition_emd",
+    "find_duplicates",
     "grid_emd",
     "grid_emd_by_group",
     "grid_emd_exact",

@@ -100,3 +100,8 @@ def grid_emd_exact(a: Crystal, b: Crystal, n_groups: int, cutoff: float) -> floa
         y, q = np.array([(d, w) for g, d, w in parts_b if g == group]).reshape(-1, 2).T
         total += emd(x, p, y, q, cutoff)
     return total / n_groups
+
+
+def manhattan_to_rows(point: np.ndarray, references: np.ndarray, rows: np.ndarray) -> list[float]:
+    """Manhattan distance from a point to each of some rows."""
+    return [sum(abs(a - b) for a, b in zip(point, references[row], strict=True)) for row in rows]

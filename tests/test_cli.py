@@ -103,6 +103,63 @@ def test_ctrl_c(embedded, tmp_path):
     assert len(load_features(tmp_path / "out")[0]) >= 2000
 
 
+class TestDuplicates:
+    def test_a_file_of_crystals(self, sample, tmp_path):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = sample[[0, 1, 0, 2, 1]].to_arrow()
+        pq.write_table(table.append_column("material_id", pa.array([f"mp-{i}" for i in range(5)])), tmp_path / "five.parquet")
+        answer = json.loads(run("duplicates", tmp_path / "five.parquet", "--json").stdout)
+        assert (answer["crystals"], answer["distinct"], answer["tolerance"]) == (5, 3, 0.05)
+        assert [group["materials"] for group in answer["groups"]] == [["mp-0", "mp-2"], ["mp-1", "mp-4"]]
+        assert answer["pairs"] == [["mp-0", "mp-2", 0.0], ["mp-1", "mp-4", 0.0]]
+        sample[[0, 1, 0]].to_parquet(tmp_path / "three.parquet")
+        done = run("duplicates", tmp_path / "three.parquet")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("3 crystals, 2 of them distinct; 1 pairs within 0.05\n")
+        assert "0, 2" in done.stdout
+
+    def test_files(self, folder, tmp_path):
+        (tmp_path / "bad.cif").write_text("data_\n")
+        copy = tmp_path / "copy.vasp"
+        copy.write_text((folder / "2.vasp").read_text())
+        done = run("duplicates", folder, tmp_path, "--tolerance", "0.001", "--json")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{tmp_path / 'bad.cif'}: ")
+        answer = json.loads(done.stdout)
+        assert [group["materials"] for group in answer["groups"]] == [[str(folder / "2.vasp"), str(copy)]]
+        assert answer["crystals"] == 5
+
+    def test_none_found(self, folder):
+        done = run("duplicates", folder)
+        assert done.returncode == 0
+        assert done.stdout == "4 crystals, 4 of them distinct; 0 pairs within 0.05\n"
+
+    def test_embedded(self):
+        answer = json.loads(run("duplicates", "-t", "0.01", "--json").stdout)
+        assert answer["crystals"] == 12_178
+        assert ["mp-11191", "mp-1222"] in [group["materials"] for group in answer["groups"]]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["none.parquet"], "error: none.parquet: there is no such file\n"),
+            (["empty.parquet"], "error: empty.parquet: the file holds no crystals\n"),
+            (["."], "the folder holds no structure files"),
+            (["-t", "-1"], "error: tolerance must be a finite number of at least 0, not -1.0\n"),
+        ],
+    )
+    def test_bad_arguments(self, sample, tmp_path, arguments, message):
+        if arguments == ["empty.parquet"]:
+            sample[:0].to_parquet(tmp_path / "empty.parquet")
+        done = run("duplicates", *arguments, cwd=tmp_path)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not done.stdout
+
+
 class TestDataInfo:
     def test_embedded(self):
         done = run("data", "info")

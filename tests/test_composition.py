@@ -203,6 +203,10 @@ class TestIndex:
         costs = index.emd(row, np.arange(len(index)))
         assert bounds.shape == costs.shape == (11_699,)
         assert (bounds <= costs).all()
+        rows = np.array([5, 11_698, 5, 0])
+        from_query = index.lower_bounds_of(row, rows)
+        assert (from_query <= np.minimum(bounds[rows] * (1 + 1e-12), costs[rows])).all()
+        assert from_query.sum() > 0
         # no slack against a pure element
         pure = (fractions > 0).sum(axis=1) == 1
         np.testing.assert_allclose(bounds[pure], costs[pure], rtol=1e-11)

@@ -249,6 +249,16 @@ def manhattan_to_all(point, references, out):
         out[i] = total
 
 
+@jit_sums
+def manhattan_to_rows(point, references, rows, out):
+    """Fill the Manhattan distances from a point (d,) to some rows (m,) of the references (n, d) into out (m,)."""
+    for i in range(rows.size):
+        total = 0.0
+        for j in range(point.size):
+            total += abs(point[j] - references[rows[i], j])
+        out[i] = total
+
+
 @jit
 def mirror(matrix, rank):
     """Copy each entry whose row comes before its column in rank to the mirror image's place, block by block."""

@@ -177,6 +177,24 @@ class SubstitutionIndex:
         from_references = self._fractions @ (self._distance[elements].min(axis=0) * (1 - ROUNDING))
         return np.maximum(from_query, from_references, out=from_query)
 
+    def lower_bounds_of(self, query: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Bound the earth mover's distance from a query to some of the references from below: as the elements of the query go.
+
+        Parameters
+        ----------
+        query : ndarray of shape (78,)
+            Element fractions.
+        rows : ndarray of shape (m,)
+            The references meant.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            Not above :meth:`lower_bounds`, which takes the way back into account too.
+        """
+        elements = query.nonzero()[0]
+        return query[elements] @ self._nearest[elements[:, None], rows]
+
     def emd(self, query: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compute the earth mover's distance from a query to some of the references.
 

@@ -20,7 +20,11 @@ from matminer_grid.similarity.composition import SubstitutionIndex
 from matminer_grid.similarity.grid import Histograms, group_scales, n_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
+
+    Answer = tuple[NDArray[np.float64], NDArray[np.int64], int, int]
 
 TIE = 1e-9
 """Dissimilarities that round to the same multiple of this are a tie, which the lower index wins."""
@@ -30,6 +34,20 @@ FIRST_CANDIDATES = 32
 
 CHUNK_SIZE = 16
 """Queries answered in one go by a thread."""
+
+
+def check_radius(name: str, radius: float) -> None:
+    """Refuse what is no radius.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no number, negative or not finite.
+    """
+    if not isinstance(radius, Real) or isinstance(radius, bool):
+        raise TypeError(f"{name} must be a number, not {radius!r}")
+    if not (math.isfinite(radius) and float(radius) >= 0):
+        raise ValueError(f"{name} must be a finite number of at least 0, not {radius!r}")
 
 
 class EMDSearch(BaseEstimator):
@@ -125,6 +143,9 @@ class EMDSearch(BaseEstimator):
             raise ValueError("at least one reference is needed")
         self._grids = grids
         self._means = grids.means * self._scales
+        sums = self._means.sum(axis=1)
+        self._order = np.argsort(sums, kind="stable")
+        self._sums = sums[self._order]
         self._fractions = self._composition_vectors(compositions)
         self._index = None
         if self._fractions is not None and self.composition_metric == "substitution":
@@ -167,32 +188,57 @@ class EMDSearch(BaseEstimator):
             raise TypeError(f"k must be a whole number, not {k!r}")
         if not 1 <= k <= available:
             raise ValueError(f"k must be between 1 and the number of references, {available}, not {k}")
-        distances, indices = np.empty((len(grids), k)), np.empty((len(grids), k), np.int64)
+        answer = self._nearest_by_query(grids, fractions, int(k), leave_out_self)
+        distances, indices = self._answer_all(answer, len(grids), available, pbar)
+        return np.array(distances).reshape(-1, k), np.array(indices, np.int64).reshape(-1, k)
 
-        def answer(start: int) -> tuple[int, int, int]:
-            evaluated = transported = 0
-            stop = min(start + CHUNK_SIZE, len(grids))
-            for query in range(start, stop):
-                left_out = query if leave_out_self else -1
-                found = self._nearest(grids, fractions, query, int(k), left_out)
-                distances[query], indices[query] = found[0], found[1]
-                evaluated += found[2]
-                transported += found[3]
-            return stop - start, evaluated, transported
+    def radius_neighbors(
+        self, X: Any = None, compositions: Any = None, radius: float = 1.0, *, pbar: bool = False
+    ) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+        """Find all references of each query within a radius.
 
-        chunks = Parallel(n_jobs=n_threads(self.n_jobs), require="sharedmem", return_as="generator_unordered")(
-            delayed(answer)(start) for start in range(0, len(grids), CHUNK_SIZE)
-        )
-        all_evaluated = all_transported = 0
-        with tqdm(desc="nearest neighbours", total=len(grids), disable=not pbar) as bar:
-            for answered, evaluated, transported in chunks:
-                all_evaluated += evaluated
-                all_transported += transported
-                bar.update(answered)
-        pairs = max(1, len(grids) * available)
-        self.evaluated_share_ = all_evaluated / pairs
-        self.transported_share_ = all_transported / pairs
-        return distances, indices
+        References are sorted by the sum of their groups' mean distances, of which only a window is looked at: that sum differs by
+        no more than the GRID EMD. In it the bounds of :meth:`kneighbors` apply. The smaller the radius, the quicker.
+
+        Parameters
+        ----------
+        X, compositions
+            The queries, as for :meth:`fit`. Without them the references themselves are the queries, none its own neighbour.
+        radius : float, default 1.0
+            Largest weighted sum of the dissimilarities; one equal to it counts as within, to 1e-9.
+        pbar : bool, default False
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_queries,) of ndarrays
+            Weighted sums of the dissimilarities, ascending.
+        indices : ndarray of shape (n_queries,) of ndarrays
+            Rows of the references.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Called before :meth:`fit`.
+        TypeError, ValueError
+            The radius is no number, negative or not finite, or the queries are invalid.
+
+        Examples
+        --------
+        >>> search = EMDSearch(n_groups=1, composition_weight=0).fit(np.eye(4))  # one distance each, in bins of 0.1 Å
+        >>> distances, indices = search.radius_neighbors(np.eye(4)[:1], radius=2.0)
+        >>> distances[0].round(2), indices[0]
+        (array([0., 1., 2.]), array([0, 1, 2]))
+        """
+        grids, fractions = self._queries(X, compositions)
+        check_radius("radius", radius)
+        leave_out_self = X is None
+
+        def answer(query: int) -> Answer:
+            return self._within(grids, fractions, query, float(radius), query if leave_out_self else -1)
+
+        found = self._answer_all(answer, len(grids), self.n_samples_fit_ - leave_out_self, pbar)
+        return _ragged(found[0]), _ragged(found[1])
 
     def dissimilarity(self, X: Any, compositions: Any = None) -> NDArray[np.float64]:
         """Evaluate the dissimilarity of each query to all references, leaving none out.
@@ -231,9 +277,62 @@ class EMDSearch(BaseEstimator):
             raise ValueError(f"the queries have {grids.n_bins} bins a group and the references {self._grids.n_bins}")
         return grids, self._composition_vectors(compositions)
 
-    def _nearest(
-        self, grids: Histograms, fractions: NDArray[np.float64] | None, query: int, k: int, left_out: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
+    def _nearest_by_query(
+        self, grids: Histograms, fractions: NDArray[np.float64] | None, k: int, leave_out_self: bool
+    ) -> Callable[[int], Answer]:
+        return lambda query: self._nearest(grids, fractions, query, k, query if leave_out_self else -1)
+
+    def _answer_all(
+        self, answer: Callable[[int], Answer], n_queries: int, available: int, pbar: bool
+    ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.int64]]]:
+        """Answer all queries in threads: the distances and the rows of each."""
+        answers: list[Any] = [None] * n_queries
+
+        def answer_chunk(start: int) -> int:
+            queries = range(start, min(start + CHUNK_SIZE, n_queries))
+            answers[queries.start : queries.stop] = [answer(query) for query in queries]
+            return len(queries)
+
+        chunks = Parallel(n_jobs=n_threads(self.n_jobs), require="sharedmem", return_as="generator_unordered")(
+            delayed(answer_chunk)(start) for start in range(0, n_queries, CHUNK_SIZE)
+        )
+        with tqdm(desc="neighbours", total=n_queries, disable=not pbar) as bar:
+            for answered in chunks:
+                bar.update(answered)
+        pairs = max(1, n_queries * available)
+        self.evaluated_share_ = sum(evaluated for _, _, evaluated, _ in answers) / pairs
+        self.transported_share_ = sum(transported for _, _, _, transported in answers) / pairs
+        return [distances for distances, _, _, _ in answers], [rows for _, rows, _, _ in answers]
+
+    def _within(self, grids: Histograms, fractions: NDArray[np.float64] | None, query: int, radius: float, left_out: int) -> Answer:
+        """Answer one query: distances, rows, and how many GRID and composition EMDs it took."""
+        limit = radius + TIE
+        bound_limit = limit + TIE  # rounding must not lift a bound above the limit
+        means = grids.means[query] * self._scales
+        reach = bound_limit / self.grid_weight if self.grid_weight > 0 else np.inf
+        start, stop = np.searchsorted(self._sums, (means.sum() - reach, means.sum() + reach))
+        rows = self._order[start:stop]
+        rows = rows[rows != left_out]
+        bounds = np.empty(len(rows))
+        kernels.manhattan_to_rows(means, self._means, rows, bounds)
+        bounds *= self.grid_weight
+        if self._index is None:  # on the scale the composition EMD is cheaper than the GRID EMD, by substitution dearer
+            near = bounds <= bound_limit
+            rows, bounds = rows[near], bounds[near]
+            bounds += self._composition_part(fractions, query, rows)
+        rows = rows[bounds <= bound_limit]
+        evaluated = len(rows)
+        totals = self._grid_part(grids, query, rows)
+        near = totals <= limit
+        rows, totals = rows[near], totals[near]
+        transported = len(rows)
+        totals += self._composition_part(fractions, query, rows)
+        near = totals <= limit
+        rows, totals = rows[near], totals[near]
+        order = np.lexsort((rows, np.rint(totals / TIE)))
+        return totals[order], rows[order], evaluated, transported if self.composition_weight > 0 else 0
+
+    def _nearest(self, grids: Histograms, fractions: NDArray[np.float64] | None, query: int, k: int, left_out: int) -> Answer:
         """Answer one query: distances, rows, and how many GRID and composition EMDs it took."""
         grid_bounds = np.empty(self.n_samples_fit_)
         kernels.manhattan_to_all(grids.means[query] * self._scales, self._means, grid_bounds)
@@ -298,15 +397,13 @@ class EMDSearch(BaseEstimator):
         kernels.manhattan_to_all(fractions[query], self._fractions, out)
         return self.composition_weight * out
 
-    def _composition_part(
-        self, fractions: NDArray[np.float64] | None, query: int, rows: NDArray[np.int64]
-    ) -> NDArray[np.float64] | float:
+    def _composition_part(self, fractions: NDArray[np.float64] | None, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         if fractions is None or self._fractions is None:
-            return 0.0
+            return np.zeros(len(rows))
         if self._index is not None:
             return self.composition_weight * self._index.emd(fractions[query], rows)
         out = np.empty(len(rows))
-        kernels.manhattan_to_all(fractions[query], self._fractions[rows], out)
+        kernels.manhattan_to_rows(fractions[query], self._fractions, rows, out)
         return self.composition_weight * out
 
     @property
@@ -352,3 +449,10 @@ class EMDSearch(BaseEstimator):
         if self.composition_metric == "substitution":
             return element_fractions(compositions, "substitution")
         return cumulative_fractions(compositions)
+
+
+def _ragged(arrays: list[NDArray[Any]]) -> NDArray[np.object_]:
+    out = np.empty(len(arrays), object)
+    for row, array in enumerate(arrays):
+        out[row] = array
+    return out

@@ -333,7 +333,7 @@ def labelled_crystals(inputs: list[Path] | None) -> tuple[list[str], Any]:
         crystals, properties = load_crystals(inputs[0])
         if len(crystals) == 0:
             raise ValueError(f"{inputs[0]}: the file holds no crystals")
-        return [str(label) for label in properties.get("material_id", range(len(crystals)))], crystals
+        return row_names(properties) or [str(row) for row in range(len(crystals))], crystals
     return read_files(inputs)
 
 

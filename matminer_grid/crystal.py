@@ -326,6 +326,33 @@ class CrystalTable(Sequence[Crystal]):
         )
 
     @classmethod
+    def concatenate(cls, tables: Iterable[CrystalTable]) -> CrystalTable:
+        """Stack tables, in their order.
+
+        Parameters
+        ----------
+        tables : iterable of CrystalTable
+
+        Returns
+        -------
+        CrystalTable
+        """
+        tables = list(tables) or [cls.from_crystals([])]
+
+        def offsets(name: str) -> IntArray:
+            return np.concatenate(([0], np.cumsum(np.concatenate([np.diff(getattr(table, name)) for table in tables]))))
+
+        return cls(
+            np.concatenate([table.lattices for table in tables]),
+            offsets("site_offsets"),
+            np.concatenate([table.frac_coords for table in tables]),
+            offsets("species_offsets"),
+            np.concatenate([table.numbers for table in tables]),
+            np.concatenate([table.occupancies for table in tables]),
+            np.concatenate([table.site_index for table in tables]),
+        )
+
+    @classmethod
     def from_structures(cls, structures: Iterable[Structure | Crystal]) -> CrystalTable:
         """Stack the arrays of pymatgen structures, or crystals; errors name the row.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby, islice
+from functools import partial
+from itertools import accumulate, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,15 +25,16 @@ from tqdm.auto import tqdm
 from matminer_grid._pieces import METADATA, Folder, Progress, stamp
 from matminer_grid._version import __version__
 from matminer_grid.crystal import CrystalTable
-from matminer_grid.datasets import find_structure_files, read_structures_from
+from matminer_grid.datasets import find_structure_files
+from matminer_grid.datasets.files import read_batches
+from matminer_grid.datasets.formats import StructureBatch
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from matminer_grid.datasets import StructureRecord
     from matminer_grid.featurizers.base import CrystalFeaturizer
 
 PIECE_SIZE = 2000
@@ -133,16 +135,24 @@ def featurize_files(
     (5, 0, (5, 10000))
     """
     featurizer = GRIDFeaturizer() if featurizer is None else featurizer
+    compute = partial(_featurized, featurizer=featurizer, layout=layout, dtype=dtype)
+    settings = feature_settings(featurizer, layout, dtype)
+    return compute_files(inputs, output, compute, settings, n_jobs=n_jobs, piece_size=piece_size, pbar=pbar)
+
+
+def feature_settings(featurizer: CrystalFeaturizer, layout: str, dtype: str) -> dict[str, Any]:
+    """Tell, as JSON has it, what files of features depend on.
+
+    Raises
+    ------
+    ValueError
+        The layout or the dtype is unknown.
+    """
     if layout not in COLUMNS:
         raise ValueError(f"layout must be one of {', '.join(map(repr, COLUMNS))}, not {layout!r}")
     if dtype not in {"float64", "float32"}:
         raise ValueError(f"dtype must be 'float64' or 'float32', not {dtype!r}")
-    if not isinstance(piece_size, int) or not 1 <= piece_size <= LARGEST_PIECE:
-        raise ValueError(f"piece_size must be a whole number from 1 to {LARGEST_PIECE}, not {piece_size!r}")
-    output = Path(output)
-    single = output.suffix == ".parquet"
-    files = list(dict.fromkeys(find_structure_files(inputs)))
-    settings = {
+    return {
         "featurizer": type(featurizer).__name__,
         "parameters": featurizer.get_params(),
         "n_features": len(featurizer.feature_labels()),
@@ -150,6 +160,39 @@ def featurize_files(
         "dtype": dtype,
         "version": __version__,
     }
+
+
+def compute_files(
+    inputs: str | Path | Iterable[str | Path],
+    output: str | Path,
+    compute: Callable[[list[StructureBatch]], tuple[pa.Table, list[list[str]]]],
+    settings: dict[str, Any],
+    *,
+    n_jobs: int = 1,
+    piece_size: int = PIECE_SIZE,
+    pbar: bool = False,
+) -> FeaturizeReport:
+    """Write what a function computes from the structures of files, as :func:`featurize_files` does with features.
+
+    Parameters
+    ----------
+    inputs, output, n_jobs, piece_size, pbar
+        As for :func:`featurize_files`, which tells the errors too.
+    compute : callable
+        Gets batches of structures; gives a table of rows, and name and error of each structure that failed.
+    settings : dict
+        What the rows depend on, as JSON has it; a run with others doesn't go on in the same place.
+
+    Returns
+    -------
+    FeaturizeReport
+    """
+    if not isinstance(piece_size, int) or not 1 <= piece_size <= LARGEST_PIECE:
+        raise ValueError(f"piece_size must be a whole number from 1 to {LARGEST_PIECE}, not {piece_size!r}")
+    output = Path(output)
+    single = output.suffix == ".parquet"
+    files = list(dict.fromkeys(find_structure_files(inputs)))
+
     parts = output.with_name(output.name + ".parts") if single else output
     if single and output.exists() and not parts.exists():
         raise FileExistsError(f"{output} exists already; remove it, or choose another name")
@@ -160,12 +203,12 @@ def featurize_files(
         resumed = progress.n_rows + progress.n_failed
         try:
             with tqdm(desc="featurize", initial=resumed, unit=" structures", disable=not pbar) as bar:
-                for records, ranges in _batches(files, progress, n_jobs, piece_size):
-                    table, errors = _featurized(records, featurizer, layout, dtype)
+                for batches, ranges in _pieces(files, progress, n_jobs, piece_size):
+                    table, errors = compute(batches)
                     folder.write(table, {"files": ranges, "errors": errors})
                     progress.n_rows += len(table)
                     progress.n_failed += len(errors)
-                    bar.update(len(records))
+                    bar.update(len(table) + len(errors))
         except BaseException:  # Ctrl-C too: the list of what failed is written before the error goes on
             with suppress(OSError):  # the disk is full; the pieces hold the errors too
                 folder.write_errors(errors_file)
@@ -227,65 +270,88 @@ def load_features(path: str | Path) -> tuple[NDArray[np.object_], scipy.sparse.c
     return names, scipy.sparse.csr_array((values, indices.flatten().to_numpy(), offsets), shape=(len(table), n_features))
 
 
-def _batches(
+def _pieces(
     files: list[Path], progress: Progress, n_jobs: int, piece_size: int
-) -> Iterator[tuple[list[StructureRecord], list[list[Any]]]]:
-    """Give the records that are left to do, some at a time, with the files that they are from.
+) -> Iterator[tuple[list[StructureBatch], list[list[Any]]]]:
+    """Give the structures that are left to do, some at a time, with the files that they are from.
 
-    Of each file: the name, the number of its records in this batch, whether it ended, and if not its size and time.
+    Of each file: the name, the number of its structures in this piece, whether it ended, and if not its size and time.
     """
-    stream = _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs)
-    while batch := list(islice(stream, piece_size)):
-        ranges = []
-        for file, group in groupby(batch, key=itemgetter(0)):
-            from_file = list(group)
-            ended = from_file[-1][2]
-            ranges.append([str(file), len(from_file), ended, None if ended else stamp(file)])
-        yield [record for _, record, _ in batch], ranges
+    gathered: list[tuple[Path, StructureBatch, bool]] = []
+    room = piece_size
+    for file, batch, ended in _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs):
+        start = 0
+        while start < len(batch):
+            part = batch.part(start, start + room)
+            start += len(part)
+            room -= len(part)
+            gathered.append((file, part, ended and start == len(batch)))
+            if room == 0:
+                yield _piece(gathered)
+                gathered, room = [], piece_size
+    if gathered:
+        yield _piece(gathered)
 
 
-def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[tuple[Path, StructureRecord, bool]]:
-    """Give each record that is left to do with its file, and whether it is the file's last."""
+def _piece(gathered: list[tuple[Path, StructureBatch, bool]]) -> tuple[list[StructureBatch], list[list[Any]]]:
+    ranges = []
+    for file, group in groupby(gathered, key=itemgetter(0)):
+        from_file = list(group)
+        ended = from_file[-1][2]
+        ranges.append([str(file), sum(len(batch) for _, batch, _ in from_file), ended, None if ended else stamp(file)])
+    return [batch for _, batch, _ in gathered], ranges
+
+
+def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[tuple[Path, StructureBatch, bool]]:
+    """Give the structures that are left to do with their file, and whether they are its last."""
     position, skip = -1, 0
-    waiting: tuple[Path, StructureRecord] | None = None
-    for record in read_structures_from(files, n_jobs=n_jobs):
+    waiting: tuple[Path, StructureBatch] | None = None
+    for found in read_batches(files, n_jobs=n_jobs):
+        batch = found if isinstance(found, StructureBatch) else StructureBatch.of(found)
         following = position
-        if position < 0 or not _is_from(record, files[position]):
-            following = next(i for i in range(position + 1, len(files)) if _is_from(record, files[i]))
+        if position < 0 or not _is_from(batch, files[position]):
+            following = next(i for i in range(position + 1, len(files)) if _is_from(batch, files[i]))
         if waiting:
             yield *waiting, following != position
             waiting = None
         if following != position:
             position, skip = following, progress.skip(files[following])
-        if skip:
-            skip -= 1
-        else:
-            waiting = files[position], record
+        done = min(skip, len(batch))
+        skip -= done
+        if done < len(batch):
+            waiting = files[position], batch.part(done, len(batch))
     if waiting:
         yield *waiting, True
 
 
-def _is_from(record: StructureRecord, file: Path) -> bool:
-    name = str(file)
-    return record.name.startswith(name) and record.name[len(name) : len(name) + 1] in {"", "/", ":", "#"}
+def _is_from(batch: StructureBatch, file: Path) -> bool:
+    name, found = str(file), batch.names[0]
+    return found.startswith(name) and found[len(name) : len(name) + 1] in {"", "/", ":", "#"}
+
+
+def stack_batches(batches: list[StructureBatch]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
+    """Give the names of all structures of some batches, the crystals that could be read, and the errors of the others by row."""
+    names = np.array([name for batch in batches for name in batch.names], dtype=object)
+    starts = accumulate((len(batch) for batch in batches), initial=0)
+    errors = {start + row: error for start, batch in zip(starts, batches, strict=False) for row, error in batch.errors.items()}
+    return names, CrystalTable.concatenate(batch.crystals for batch in batches), errors
 
 
 def _featurized(
-    records: list[StructureRecord], featurizer: CrystalFeaturizer, layout: str, dtype: str
+    batches: list[StructureBatch], featurizer: CrystalFeaturizer, layout: str, dtype: str
 ) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that could be featurized, and name and error of the others, in order."""
-    reasons = {row: str(record.error) for row, record in enumerate(records) if record.crystal is None}
-    read = [row for row in range(len(records)) if row not in reasons]
-    crystals = CrystalTable.from_crystals(record.crystal for record in records if record.crystal is not None)
+    names, crystals, reasons = stack_batches(batches)
     features: Any
     if layout == "sparse":
         features, failed = featurizer._compute_sparse(crystals, ignore_errors=True)
     else:
         features, failed = featurizer._compute(crystals, ignore_errors=True, return_errors=False, pbar=False)
-    reasons |= {read[row]: str(error) for row, error in failed.items()}
-    features = features[[row not in failed for row in range(len(read))]]
-    names = pa.array([record.name for row, record in enumerate(records) if row not in reasons], pa.string())
-    columns = [names]
+    if failed:
+        features = features[np.delete(np.arange(len(crystals)), list(failed))]
+        read = np.delete(np.arange(len(names)), list(reasons))
+        reasons |= {int(read[row]): str(error) for row, error in failed.items()}
+    columns = [pa.array(np.delete(names, list(reasons)), pa.string())]
     if layout == "sparse":
         offsets = pa.array(features.indptr.astype(np.int32))
         columns.append(pa.ListArray.from_arrays(offsets, pa.array(features.indices.astype(np.int32))))
@@ -293,4 +359,4 @@ def _featurized(
     else:
         offsets = pa.array(np.arange(len(features) + 1, dtype=np.int32) * features.shape[1])
         columns.append(pa.ListArray.from_arrays(offsets, pa.array(features.ravel().astype(dtype))))
-    return pa.table(columns, names=COLUMNS[layout]), [[records[row].name, reasons[row]] for row in sorted(reasons)]
+    return pa.table(columns, names=COLUMNS[layout]), [[names[row], reasons[row]] for row in sorted(reasons)]

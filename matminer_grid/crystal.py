@@ -103,7 +103,8 @@ class Crystal:
             raise ValueError("numbers, occupancies and site_index must have one entry a species each")
         if n == 0 or m == 0:
             raise ValueError("the structure has no sites: at least one is needed")
-        if self.site_index[0] != 0 or self.site_index[-1] != n - 1 or not np.isin(np.diff(self.site_index), (0, 1)).all():
+        steps = np.diff(self.site_index)
+        if self.site_index[0] != 0 or self.site_index[-1] != n - 1 or not ((steps == 0) | (steps == 1)).all():
             raise ValueError("site_index must ascend from 0 to n - 1 and name every site: each site holds a species")
         unknown = set(self.numbers.tolist()) - KNOWN_NUMBERS
         if unknown:

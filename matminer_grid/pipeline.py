@@ -11,7 +11,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from matminer_grid._version import __version__
 from matminer_grid.crystal import CrystalTable
 from matminer_grid.datasets import find_structure_files
 from matminer_grid.datasets.files import read_batches
-from matminer_grid.datasets.formats import StructureBatch
+from matminer_grid.datasets.formats import StructureBatch, StructureRecord
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matminer_grid.featurizers.base import CrystalFeaturizer
+
+    Found = StructureRecord | StructureBatch
 
 PIECE_SIZE = 2000
 """Structures that are read, featurized and written at once."""
@@ -165,7 +167,7 @@ def feature_settings(featurizer: CrystalFeaturizer, layout: str, dtype: str) -> 
 def compute_files(
     inputs: str | Path | Iterable[str | Path],
     output: str | Path,
-    compute: Callable[[list[StructureBatch]], tuple[pa.Table, list[list[str]]]],
+    compute: Callable[[list[Found]], tuple[pa.Table, list[list[str]]]],
     settings: dict[str, Any],
     *,
     n_jobs: int = 1,
@@ -179,7 +181,7 @@ def compute_files(
     inputs, output, n_jobs, piece_size, pbar
         As for :func:`featurize_files`, which tells the errors too.
     compute : callable
-        Gets batches of structures; gives a table of rows, and name and error of each structure that failed.
+        Gets structures, which :func:`stack` stacks; gives a table of rows, and name and error of each structure that failed.
     settings : dict
         What the rows depend on, as JSON has it; a run with others doesn't go on in the same place.
 
@@ -203,8 +205,8 @@ def compute_files(
         resumed = progress.n_rows + progress.n_failed
         try:
             with tqdm(desc="featurize", initial=resumed, unit=" structures", disable=not pbar) as bar:
-                for batches, ranges in _pieces(files, progress, n_jobs, piece_size):
-                    table, errors = compute(batches)
+                for structures, ranges in _pieces(files, progress, n_jobs, piece_size):
+                    table, errors = compute(structures)
                     folder.write(table, {"files": ranges, "errors": errors})
                     progress.n_rows += len(table)
                     progress.n_failed += len(errors)
@@ -270,22 +272,20 @@ def load_features(path: str | Path) -> tuple[NDArray[np.object_], scipy.sparse.c
     return names, scipy.sparse.csr_array((values, indices.flatten().to_numpy(), offsets), shape=(len(table), n_features))
 
 
-def _pieces(
-    files: list[Path], progress: Progress, n_jobs: int, piece_size: int
-) -> Iterator[tuple[list[StructureBatch], list[list[Any]]]]:
+def _pieces(files: list[Path], progress: Progress, n_jobs: int, piece_size: int) -> Iterator[tuple[list[Found], list[list[Any]]]]:
     """Give the structures that are left to do, some at a time, with the files that they are from.
 
     Of each file: the name, the number of its structures in this piece, whether it ended, and if not its size and time.
     """
-    gathered: list[tuple[Path, StructureBatch, bool]] = []
+    gathered: list[tuple[Path, Found, bool]] = []
     room = piece_size
-    for file, batch, ended in _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs):
-        start = 0
-        while start < len(batch):
-            part = batch.part(start, start + room)
-            start += len(part)
-            room -= len(part)
-            gathered.append((file, part, ended and start == len(batch)))
+    for file, found, ended in _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs):
+        start, size = 0, _size(found)
+        while start < size:
+            part = found.part(start, start + room) if isinstance(found, StructureBatch) else found
+            start += _size(part)
+            room -= _size(part)
+            gathered.append((file, part, ended and start == size))
             if room == 0:
                 yield _piece(gathered)
                 gathered, room = [], piece_size
@@ -293,55 +293,70 @@ def _pieces(
         yield _piece(gathered)
 
 
-def _piece(gathered: list[tuple[Path, StructureBatch, bool]]) -> tuple[list[StructureBatch], list[list[Any]]]:
+def _size(found: Found) -> int:
+    return len(found) if isinstance(found, StructureBatch) else 1
+
+
+def _piece(gathered: list[tuple[Path, Found, bool]]) -> tuple[list[Found], list[list[Any]]]:
     ranges = []
     for file, group in groupby(gathered, key=itemgetter(0)):
         from_file = list(group)
         ended = from_file[-1][2]
-        ranges.append([str(file), sum(len(batch) for _, batch, _ in from_file), ended, None if ended else stamp(file)])
-    return [batch for _, batch, _ in gathered], ranges
+        ranges.append([str(file), sum(_size(found) for _, found, _ in from_file), ended, None if ended else stamp(file)])
+    return [found for _, found, _ in gathered], ranges
 
 
-def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[tuple[Path, StructureBatch, bool]]:
+def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[tuple[Path, Found, bool]]:
     """Give the structures that are left to do with their file, and whether they are its last."""
     position, skip = -1, 0
-    waiting: tuple[Path, StructureBatch] | None = None
+    waiting: tuple[Path, Found] | None = None
     for found in read_batches(files, n_jobs=n_jobs):
-        batch = found if isinstance(found, StructureBatch) else StructureBatch.of(found)
         following = position
-        if position < 0 or not _is_from(batch, files[position]):
-            following = next(i for i in range(position + 1, len(files)) if _is_from(batch, files[i]))
+        if position < 0 or not _is_from(found, files[position]):
+            following = next(i for i in range(position + 1, len(files)) if _is_from(found, files[i]))
         if waiting:
             yield *waiting, following != position
             waiting = None
         if following != position:
             position, skip = following, progress.skip(files[following])
-        done = min(skip, len(batch))
+        done = min(skip, _size(found))
         skip -= done
-        if done < len(batch):
-            waiting = files[position], batch.part(done, len(batch))
+        if done < _size(found):
+            waiting = files[position], found.part(done, len(found)) if isinstance(found, StructureBatch) else found
     if waiting:
         yield *waiting, True
 
 
-def _is_from(batch: StructureBatch, file: Path) -> bool:
-    name, found = str(file), batch.names[0]
-    return found.startswith(name) and found[len(name) : len(name) + 1] in {"", "/", ":", "#"}
+def _is_from(found: Found, file: Path) -> bool:
+    place = str(file)
+    name = found.names[0] if isinstance(found, StructureBatch) else found.name
+    return name.startswith(place) and name[len(place) : len(place) + 1] in {"", "/", ":", "#"}
 
 
-def stack_batches(batches: list[StructureBatch]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
-    """Give the names of all structures of some batches, the crystals that could be read, and the errors of the others by row."""
-    names = np.array([name for batch in batches for name in batch.names], dtype=object)
-    starts = accumulate((len(batch) for batch in batches), initial=0)
-    errors = {start + row: error for start, batch in zip(starts, batches, strict=False) for row, error in batch.errors.items()}
-    return names, CrystalTable.concatenate(batch.crystals for batch in batches), errors
+def stack(structures: list[Found]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
+    """Give the names of all structures, the crystals that could be read, and the errors of the others by row."""
+    names: list[str] = []
+    tables = []
+    errors: dict[int, str] = {}
+    for alone, group in groupby(structures, lambda found: isinstance(found, StructureRecord)):
+        records: list[Any] = list(group)
+        if alone:
+            errors |= {len(names) + row: str(record.error) for row, record in enumerate(records) if record.crystal is None}
+            names += [record.name for record in records]
+            tables.append(CrystalTable.from_crystals(record.crystal for record in records if record.crystal is not None))
+            continue
+        for batch in records:
+            errors |= {len(names) + row: error for row, error in batch.errors.items()}
+            names += batch.names
+            tables.append(batch.crystals)
+    return np.array(names, dtype=object), CrystalTable.concatenate(tables), errors
 
 
 def _featurized(
-    batches: list[StructureBatch], featurizer: CrystalFeaturizer, layout: str, dtype: str
+    structures: list[Found], featurizer: CrystalFeaturizer, layout: str, dtype: str
 ) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that could be featurized, and name and error of the others, in order."""
-    names, crystals, reasons = stack_batches(batches)
+    names, crystals, reasons = stack(structures)
     features: Any
     if layout == "sparse":
         features, failed = featurizer._compute_sparse(crystals, ignore_errors=True)

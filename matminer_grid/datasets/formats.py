@@ -107,13 +107,6 @@ class StructureBatch:
     def __len__(self) -> int:
         return len(self.names)
 
-    @classmethod
-    def of(cls, record: StructureRecord) -> StructureBatch:
-        """Make a batch of one."""
-        if record.crystal is None:
-            return cls([record.name], CrystalTable.from_crystals([]), {0: str(record.error)})
-        return cls([record.name], CrystalTable.from_crystals([record.crystal]), {})
-
     def part(self, start: int, stop: int) -> StructureBatch:
         """Give the structures from `start` to before `stop`."""
         if start == 0 and stop >= len(self):

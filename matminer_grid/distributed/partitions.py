@@ -20,7 +20,7 @@ from matminer_grid._version import __version__
 from matminer_grid.distributed._tasks import check_client, count_rows, outcomes, partition_files, piece_name
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.models.kernel import GRIDKernelRegressor
-from matminer_grid.pipeline import compute_files, feature_settings, featurize_files, stack_batches
+from matminer_grid.pipeline import compute_files, feature_settings, featurize_files, stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matminer_grid.crystal import CrystalTable
-    from matminer_grid.datasets.formats import StructureBatch
+    from matminer_grid.datasets.formats import StructureBatch, StructureRecord
     from matminer_grid.featurizers.base import CrystalFeaturizer
 
 
@@ -314,9 +314,11 @@ def _load_once(path: str, *_stamp: int) -> GRIDKernelRegressor:
     return GRIDKernelRegressor.load(path).set_params(n_jobs=1)
 
 
-def _predicted(batches: list[StructureBatch], model: GRIDKernelRegressor, return_std: bool) -> tuple[pa.Table, list[list[str]]]:
+def _predicted(
+    structures: list[StructureRecord | StructureBatch], model: GRIDKernelRegressor, return_std: bool
+) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that the model can predict, and name and error of the others, in order."""
-    names, crystals, reasons = stack_batches(batches)
+    names, crystals, reasons = stack(structures)
     read = np.delete(np.arange(len(names)), list(reasons))
     values = np.full((len(names), 2), math.nan)
     reasons |= {int(read[row]): error for row, error in _fill_predictions(model, crystals, return_std, values, read).items()}

@@ -38,7 +38,8 @@ TARGETS = {
     "structures a second, Parquet to Parquet": (">=", 5000.0),
     "peak memory in MB": ("<=", 1000.0),
     "two workers / one worker": (">=", 1.6),
-    "CIF files: ours / pymatgen alone": ("<=", 1.05),
+    "CIF files with their space group: ours / pymatgen alone": ("<=", 1.05),
+    "CIF files in P1: ours / pymatgen alone": ("<=", 1.05),
 }
 """What the project promises."""
 
@@ -49,6 +50,9 @@ DISPLACEMENT = 0.005
 """Standard deviation of what is added to fractional coordinates."""
 
 N_PARTITIONS = 16
+
+SYMPREC = 0.01
+"""Å. Tolerance of the symmetry that is found when CIF files are written."""
 
 STREAM = """
 import time
@@ -143,15 +147,19 @@ def workers(n: int, repeats: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def cif_files(n: int, repeats: int, folder: Path) -> dict[str, Any]:
-    """Featurize a folder of CIF files, and only parse it with pymatgen, in two processes each, in turn."""
+def cif_files(n: int, repeats: int, folder: Path, symprec: float | None) -> dict[str, Any]:
+    """Featurize a folder of CIF files, and only parse it with pymatgen, in two processes each, in turn.
+
+    With a tolerance for symmetry (Å) the files have the space group and the sites that differ by symmetry, as databases give them;
+    without it all sites, in P1, which are parsed in a third of the time.
+    """
     with TemporaryDirectory(dir=folder) as temporary:
         place = Path(temporary)
         (place / "cif").mkdir()
         rng = np.random.default_rng(0)
         table = load_mp_elasticity_table().crystals
         for number, row in enumerate(rng.integers(0, len(table), n).tolist()):
-            table[row].to_structure().to(filename=str(place / "cif" / f"{number:06d}.cif"))
+            table[row].to_structure().to(filename=str(place / "cif" / f"{number:06d}.cif"), symprec=symprec)
         alone, ours = [], []
         for repeat in range(repeats):
             alone.append(fresh_process(PARSE_ALONE.format(inputs=str(place / "cif"))))
@@ -211,16 +219,17 @@ def main(arguments: list[str] | None = None) -> None:
     stream = streaming(options.sizes, folder, console)
     dask = workers(options.partitioned, options.repeats, folder)
     console.print(f"Dask: {dask['seconds']}, same as in one process: {dask['same as in one process']}")
-    cif = cif_files(options.cif, options.repeats, folder)
-    console.print(f"{options.cif} CIF files: {cif['seconds']}")
+    cif = {}
+    for kind, symprec in (("with their space group", SYMPREC), ("in P1", None)):
+        cif[kind] = cif_files(options.cif, options.repeats, folder, symprec)
+        console.print(f"{options.cif} CIF files {kind}: {cif[kind]['seconds']}, {cif[kind]['peak_MB']:.0f} MB")
     if stream["exponent"] is not None:
         console.print(f"time grows as the number of structures to the power {stream['exponent']:.2f}")
     reached = {
         "structures a second, Parquet to Parquet": min(run["structures a second"] for run in stream["runs"]),
         "peak memory in MB": max(run["peak_MB"] for run in stream["runs"]),
         "two workers / one worker": dask["ratio"],
-        "CIF files: ours / pymatgen alone": cif["ratio"],
-    }
+    } | {f"CIF files {kind}: ours / pymatgen alone": run["ratio"] for kind, run in cif.items()}
     show(reached, console)
     plot(stream["runs"], folder / "scaling.png")
     content = {"load": os.getloadavg()[0], "streaming": stream, "dask": dask, "cif": cif, "reached": reached}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joblib import cpu_count
-from joblib.externals.loky import get_reusable_executor
+from joblib.executor import get_memmapping_executor
 
 from matminer_grid.datasets.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
 from matminer_grid.datasets.ase_db import read_ase_database
@@ -136,7 +136,7 @@ def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[Str
 
 
 def _executor(n_jobs: int) -> Any:
-    return get_reusable_executor(max_workers=n_jobs, timeout=60)
+    return get_memmapping_executor(n_jobs, timeout=60)
 
 
 def _result(chunk: list[Any], future: Future[list[StructureRecord]] | None) -> list[Any]:

@@ -286,6 +286,20 @@ class TestNeighbors:
         found = kneighbors(client, search, X[:30], with_errors, 3, features=features)
         np.testing.assert_array_equal(found[0], distances)
         np.testing.assert_array_equal(found[1], rows)
+        nothing = kneighbors(client, search, X[:0], with_errors, 3, features=features)
+        assert nothing[0].shape == nothing[1].shape == (0, 3)
+
+    def test_from_features_with_compositions(self, client, crystals, partitions, tmp_path):
+        features = featurize_partitions(client, partitions, tmp_path / "features", FEATURIZER).output
+        search = EMDSearch(**SIZES, composition_metric="modified_pettifor")
+        X = load_features(features)[1]
+        expected = search.fit(X, crystals).kneighbors(X[:30], crystals[:30], k=5)
+        found = kneighbors(client, search, X[:30], partitions, 5, compositions=crystals[:30], features=features)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+        (features / "part-00003.parquet").unlink()
+        with pytest.raises(FileNotFoundError, match=r"part-00003.parquet: there is no such file"):
+            kneighbors(client, search, X[:30], partitions, 5, compositions=crystals[:30], features=features)
 
     def test_a_worker_that_is_killed(self, client, crystals, partitions, tmp_path):
         expected = EMDSearch(FEATURIZER, composition_weight=0).fit(crystals).kneighbors(crystals[:20], k=3)
@@ -385,6 +399,7 @@ def started(*arguments: str, folder: Path):
         process.wait()
 
 
+@pytest.mark.timeout(240)  # each worker compiles the kernels anew
 def test_hosts_that_share_the_data_folder_only(partitions, tmp_path):
     """A scheduler and two workers as commands start them, each with a folder of its own."""
     with socket.socket() as free:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 
 def check_client(client: Any) -> None:
@@ -67,9 +67,11 @@ def count_rows(file: Path) -> int:
 
     Raises
     ------
-    ValueError
-        It is no Parquet file.
+    FileNotFoundError, ValueError
+        There is no such file, or it is no Parquet file.
     """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such file")
     try:
         return pq.read_metadata(file).num_rows
     except (OSError, ValueError) as error:
@@ -78,11 +80,11 @@ def count_rows(file: Path) -> int:
 
 def outcomes(
     client: Any, task: Callable[..., Any], arguments: list[tuple[Any, ...]], *, description: str, pbar: bool, **shared: Any
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Call a function on the workers for each tuple of arguments; give number and future of each call as it ends.
 
     Arguments in `shared` are sent once, as a task of their own, so that Dask can bring them back when a worker is lost.
-    Whatever is under way when the caller stops listening is cancelled.
+    Whatever is under way when the generator is closed is cancelled.
     """
     from distributed import as_completed  # noqa: PLC0415  an extra
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from hashlib import sha256
 from io import BytesIO
 from itertools import product
@@ -139,8 +140,9 @@ def emd_matrix(
             for number in sorted(numbers):
                 _write_side(folder.path, name, number, sides[name], block_size)
         tasks = [(folder.path, row, column, columns, folder.settings, weights) for row, column in todo]
-        for _, future in outcomes(client, _write_block, tasks, description="EMD blocks", pbar=pbar):
-            future.result()
+        with closing(outcomes(client, _write_block, tasks, description="EMD blocks", pbar=pbar)) as done:
+            for _, future in done:
+                future.result()
         for file in folder.path.glob("side-*.npz"):
             file.unlink()
     return folder.path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import clone
 
-from matminer_grid.crystal import as_crystals
+from matminer_grid.crystal import CrystalTable, as_crystals
 from matminer_grid.datasets.parquet import load_crystals
 from matminer_grid.distributed._tasks import check_client, count_rows, outcomes, partition_files, piece_name
 from matminer_grid.pipeline import load_features
@@ -102,21 +103,20 @@ def kneighbors(
         raise ValueError("a search without featurizer needs the folder of the references' features")
     queries = _queries(search, X, compositions)
     files = partition_files(references)
+    counts = np.array([count_rows(file) for file in files])
+    starts = (np.cumsum(counts) - counts)[counts > 0]
+    files = [file for file, count in zip(files, counts, strict=True) if count]
     pieces = [None if features is None else Path(features).absolute() / piece_name(file) for file in files]
-    counts = [count_rows(file) for file in files]
-    starts = np.concatenate(([0], np.cumsum(counts)))
-    available = sum(counts) if features is None else sum(count_rows(piece) for piece in pieces if piece is not None)
+    available = sum(count_rows(piece or file) for file, piece in zip(files, pieces, strict=True))
     if not 1 <= k <= available:
         raise ValueError(f"k must be between 1 and the number of references, {available}, not {k}")
-    tasks = [(file, piece, int(k)) for file, piece, count in zip(files, pieces, counts, strict=True) if count]
-    firsts = [start for start, count in zip(starts, counts, strict=False) if count]
-    best: Neighbors | None = None
+    tasks = [(file, piece, int(k)) for file, piece in zip(files, pieces, strict=True)]
+    best: Neighbors = np.empty((queries[0].shape[0], 0)), np.empty((queries[0].shape[0], 0), np.int64)
     shared = {"search": search, "queries": queries}
-    for number, future in outcomes(client, _nearest_of_partition, tasks, description="nearest neighbours", pbar=pbar, **shared):
-        distances, rows = future.result()
-        found = distances, rows + firsts[number]
-        best = found if best is None else _nearer(best, found, int(k))
-    assert best is not None  # noqa: S101  k references at least are there
+    with closing(outcomes(client, _nearest_of_partition, tasks, description="neighbours", pbar=pbar, **shared)) as found:
+        for number, future in found:
+            distances, rows = future.result()
+            best = _nearer(best, (distances, rows + starts[number]), int(k))
     return best
 
 
@@ -127,22 +127,27 @@ def _queries(search: EMDSearch, X: Any, compositions: Any) -> tuple[scipy.sparse
         X = search.featurizer.featurize_sparse(structures)
         compositions = structures if compositions is None else compositions
     X = scipy.sparse.csr_array(X)
-    clone(search).fit(X[:1], None if compositions is None else compositions[:1])
+    if X.shape[0]:
+        clone(search).fit(X, compositions)
     return X, compositions
 
 
 def _nearest_of_partition(file: Path, piece: Path | None, k: int, search: EMDSearch, queries: tuple[Any, Any]) -> Neighbors:
     """Answer with the best k of one partition, or all if it has fewer; rows are those of its file."""
-    crystals, _ = load_crystals(file)
     search = clone(search)
+    crystals = load_crystals(file)[0] if piece is None else None
     try:
-        if piece is None:
+        if crystals is not None:
             rows = np.arange(len(crystals))
             search.fit(crystals)
         else:
-            names, X = load_features(piece)
+            names, X = load_features(str(piece))
             rows = np.array([int(name.rpartition(":")[2]) for name in names], dtype=np.int64)
-            search.fit(X, crystals[rows])
+            if len(rows) == 0:
+                return np.empty((queries[0].shape[0], 0)), np.empty((queries[0].shape[0], 0), np.int64)
+            if rows.max() >= count_rows(file):
+                raise ValueError(f"it was changed after {piece} had been written")  # noqa: TRY301  it gets the file's name
+            search.fit(X, CrystalTable.from_parquet(file)[rows] if search.composition_weight > 0 else None)
         distances, nearest = search.kneighbors(*queries, k=min(k, len(rows)))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

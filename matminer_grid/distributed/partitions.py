@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -143,7 +144,8 @@ def predict_partitions(
 ) -> PartitionsReport:
     """Predict a property of the crystals of a partitioned data set on a Dask cluster.
 
-    Each worker loads the model once. What is resumed and what is kept is as for :func:`featurize_partitions`.
+    Each worker loads the model once, and logs which elements no training crystal has. What is resumed and what is kept is as for
+    :func:`featurize_partitions`.
 
     Parameters
     ----------
@@ -242,8 +244,8 @@ def _by_partition(
     failed: dict[Path, str] = {}
     with Folder(output, settings):
         tasks = [(file, output / piece_name(file)) for file in files]
-        try:
-            for number, future in outcomes(client, _write_partition, tasks, description=description, pbar=pbar, write=write):
+        with closing(outcomes(client, _write_partition, tasks, description=description, pbar=pbar, write=write)) as ended:
+            for number, future in ended:
                 error = future.exception()
                 if error is None:
                     done[files[number]] = future.result()
@@ -251,9 +253,8 @@ def _by_partition(
                     failed[files[number]] = str(error).removeprefix(f"{files[number]}: ") or type(error).__name__
                 else:
                     raise error
-        finally:
-            errors_file = output / "errors.jsonl"
-            has_errors = _gather_errors(files, failed, errors_file)
+        errors_file = output / "errors.jsonl"
+        has_errors = _gather_errors(files, failed, errors_file)
     return PartitionsReport(
         output,
         errors_file if has_errors else None,

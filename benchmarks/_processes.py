@@ -47,13 +47,20 @@ WHOLE_RUNS = {
     + TIMED.format("EMDSearch(composition_metric='modified_pettifor').fit(grids, crystals).kneighbors(k=5)"),
     "full matrix in float32": FEATURES + TIMED.format("grid_emd(grids, n_groups=100, bin_size=0.1, dtype=np.float32, pbar=False)"),
 }
+MEASURE_MEMORY = """
+import json, os
+pids = [os.getpid()]
+for pid in pids:
+    pids += [int(child) for child in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+statuses = [open(f"/proc/{pid}/status").read().splitlines() for pid in pids]
+peak = sum(int(line.split()[1]) for lines in statuses for line in lines if line.startswith("VmHWM"))
+print(json.dumps(result | {"peak_MB": peak / 1024}))
+"""
 
 
 def fresh_process(code: str, **environment: str) -> dict[str, float]:
-    """Run code that leaves a dict `result` in a process of its own; give it with the peak memory in MB."""
-    code += "\nimport json\nlines = open('/proc/self/status').read().splitlines()"
-    code += "\npeak = next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))"
-    code += "\nprint(json.dumps(result | {'peak_MB': peak / 1024}))"
+    """Run code that leaves a dict `result` in a process of its own; give it with the peak memory in MB, its children's included."""
+    code += MEASURE_MEMORY
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)  # noqa: S603  our own code
     return json.loads(done.stdout.splitlines()[-1])

@@ -103,7 +103,8 @@ class Crystal:
             raise ValueError("numbers, occupancies and site_index must have one entry a species each")
         if n == 0 or m == 0:
             raise ValueError("the structure has no sites: at least one is needed")
-        if self.site_index[0] != 0 or self.site_index[-1] != n - 1 or not np.isin(np.diff(self.site_index), (0, 1)).all():
+        steps = np.diff(self.site_index)
+        if self.site_index[0] != 0 or self.site_index[-1] != n - 1 or not ((steps == 0) | (steps == 1)).all():
             raise ValueError("site_index must ascend from 0 to n - 1 and name every site: each site holds a species")
         unknown = set(self.numbers.tolist()) - KNOWN_NUMBERS
         if unknown:
@@ -323,6 +324,33 @@ class CrystalTable(Sequence[Crystal]):
             np.concatenate([crystal.numbers for crystal in crystals]),
             np.concatenate([crystal.occupancies for crystal in crystals]),
             np.concatenate([crystal.site_index for crystal in crystals]),
+        )
+
+    @classmethod
+    def concatenate(cls, tables: Iterable[CrystalTable]) -> CrystalTable:
+        """Stack tables, in their order.
+
+        Parameters
+        ----------
+        tables : iterable of CrystalTable
+
+        Returns
+        -------
+        CrystalTable
+        """
+        tables = list(tables) or [cls.from_crystals([])]
+
+        def offsets(name: str) -> IntArray:
+            return np.concatenate(([0], np.cumsum(np.concatenate([np.diff(getattr(table, name)) for table in tables]))))
+
+        return cls(
+            np.concatenate([table.lattices for table in tables]),
+            offsets("site_offsets"),
+            np.concatenate([table.frac_coords for table in tables]),
+            offsets("species_offsets"),
+            np.concatenate([table.numbers for table in tables]),
+            np.concatenate([table.occupancies for table in tables]),
+            np.concatenate([table.site_index for table in tables]),
         )
 
     @classmethod

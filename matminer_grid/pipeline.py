@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby, islice
+from functools import partial
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,16 +25,19 @@ from tqdm.auto import tqdm
 from matminer_grid._pieces import METADATA, Folder, Progress, stamp
 from matminer_grid._version import __version__
 from matminer_grid.crystal import CrystalTable
-from matminer_grid.datasets import find_structure_files, read_structures_from
+from matminer_grid.datasets import find_structure_files
+from matminer_grid.datasets.files import read_batches
+from matminer_grid.datasets.formats import StructureBatch, StructureRecord
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from matminer_grid.datasets import StructureRecord
     from matminer_grid.featurizers.base import CrystalFeaturizer
+
+    Found = StructureRecord | StructureBatch
 
 PIECE_SIZE = 2000
 """Structures that are read, featurized and written at once."""
@@ -133,16 +137,24 @@ def featurize_files(
     (5, 0, (5, 10000))
     """
     featurizer = GRIDFeaturizer() if featurizer is None else featurizer
+    compute = partial(_featurized, featurizer=featurizer, layout=layout, dtype=dtype)
+    settings = feature_settings(featurizer, layout, dtype)
+    return compute_files(inputs, output, compute, settings, n_jobs=n_jobs, piece_size=piece_size, pbar=pbar)
+
+
+def feature_settings(featurizer: CrystalFeaturizer, layout: str, dtype: str) -> dict[str, Any]:
+    """Tell, as JSON has it, what files of features depend on.
+
+    Raises
+    ------
+    ValueError
+        The layout or the dtype is unknown.
+    """
     if layout not in COLUMNS:
         raise ValueError(f"layout must be one of {', '.join(map(repr, COLUMNS))}, not {layout!r}")
     if dtype not in {"float64", "float32"}:
         raise ValueError(f"dtype must be 'float64' or 'float32', not {dtype!r}")
-    if not isinstance(piece_size, int) or not 1 <= piece_size <= LARGEST_PIECE:
-        raise ValueError(f"piece_size must be a whole number from 1 to {LARGEST_PIECE}, not {piece_size!r}")
-    output = Path(output)
-    single = output.suffix == ".parquet"
-    files = list(dict.fromkeys(find_structure_files(inputs)))
-    settings = {
+    return {
         "featurizer": type(featurizer).__name__,
         "parameters": featurizer.get_params(),
         "n_features": len(featurizer.feature_labels()),
@@ -150,6 +162,39 @@ def featurize_files(
         "dtype": dtype,
         "version": __version__,
     }
+
+
+def compute_files(
+    inputs: str | Path | Iterable[str | Path],
+    output: str | Path,
+    compute: Callable[[list[Found]], tuple[pa.Table, list[list[str]]]],
+    settings: dict[str, Any],
+    *,
+    n_jobs: int = 1,
+    piece_size: int = PIECE_SIZE,
+    pbar: bool = False,
+) -> FeaturizeReport:
+    """Write what a function computes from the structures of files, as :func:`featurize_files` does with features.
+
+    Parameters
+    ----------
+    inputs, output, n_jobs, piece_size, pbar
+        As for :func:`featurize_files`, which tells the errors too.
+    compute : callable
+        Gets structures, which :func:`stack` stacks; gives a table of rows, and name and error of each structure that failed.
+    settings : dict
+        What the rows depend on, as JSON has it; a run with others doesn't go on in the same place.
+
+    Returns
+    -------
+    FeaturizeReport
+    """
+    if not isinstance(piece_size, int) or not 1 <= piece_size <= LARGEST_PIECE:
+        raise ValueError(f"piece_size must be a whole number from 1 to {LARGEST_PIECE}, not {piece_size!r}")
+    output = Path(output)
+    single = output.suffix == ".parquet"
+    files = list(dict.fromkeys(find_structure_files(inputs)))
+
     parts = output.with_name(output.name + ".parts") if single else output
     if single and output.exists() and not parts.exists():
         raise FileExistsError(f"{output} exists already; remove it, or choose another name")
@@ -160,12 +205,12 @@ def featurize_files(
         resumed = progress.n_rows + progress.n_failed
         try:
             with tqdm(desc="featurize", initial=resumed, unit=" structures", disable=not pbar) as bar:
-                for records, ranges in _batches(files, progress, n_jobs, piece_size):
-                    table, errors = _featurized(records, featurizer, layout, dtype)
+                for structures, ranges in _pieces(files, progress, n_jobs, piece_size):
+                    table, errors = compute(structures)
                     folder.write(table, {"files": ranges, "errors": errors})
                     progress.n_rows += len(table)
                     progress.n_failed += len(errors)
-                    bar.update(len(records))
+                    bar.update(len(table) + len(errors))
         except BaseException:  # Ctrl-C too: the list of what failed is written before the error goes on
             with suppress(OSError):  # the disk is full; the pieces hold the errors too
                 folder.write_errors(errors_file)
@@ -227,65 +272,101 @@ def load_features(path: str | Path) -> tuple[NDArray[np.object_], scipy.sparse.c
     return names, scipy.sparse.csr_array((values, indices.flatten().to_numpy(), offsets), shape=(len(table), n_features))
 
 
-def _batches(
-    files: list[Path], progress: Progress, n_jobs: int, piece_size: int
-) -> Iterator[tuple[list[StructureRecord], list[list[Any]]]]:
-    """Give the records that are left to do, some at a time, with the files that they are from.
+def _pieces(files: list[Path], progress: Progress, n_jobs: int, piece_size: int) -> Iterator[tuple[list[Found], list[list[Any]]]]:
+    """Give the structures that are left to do, some at a time, with the files that they are from.
 
-    Of each file: the name, the number of its records in this batch, whether it ended, and if not its size and time.
+    Of each file: the name, the number of its structures in this piece, whether it ended, and if not its size and time.
     """
-    stream = _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs)
-    while batch := list(islice(stream, piece_size)):
-        ranges = []
-        for file, group in groupby(batch, key=itemgetter(0)):
-            from_file = list(group)
-            ended = from_file[-1][2]
-            ranges.append([str(file), len(from_file), ended, None if ended else stamp(file)])
-        yield [record for _, record, _ in batch], ranges
+    gathered: list[tuple[Path, Found, bool]] = []
+    room = piece_size
+    for file, found, ended in _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs):
+        start, size = 0, _size(found)
+        while start < size:
+            part = found.part(start, start + room) if isinstance(found, StructureBatch) else found
+            start += _size(part)
+            room -= _size(part)
+            gathered.append((file, part, ended and start == size))
+            if room == 0:
+                yield _piece(gathered)
+                gathered, room = [], piece_size
+    if gathered:
+        yield _piece(gathered)
 
 
-def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[tuple[Path, StructureRecord, bool]]:
-    """Give each record that is left to do with its file, and whether it is the file's last."""
+def _size(found: Found) -> int:
+    return len(found) if isinstance(found, StructureBatch) else 1
+
+
+def _piece(gathered: list[tuple[Path, Found, bool]]) -> tuple[list[Found], list[list[Any]]]:
+    ranges = []
+    for file, group in groupby(gathered, key=itemgetter(0)):
+        from_file = list(group)
+        ended = from_file[-1][2]
+        ranges.append([str(file), sum(_size(found) for _, found, _ in from_file), ended, None if ended else stamp(file)])
+    return [found for _, found, _ in gathered], ranges
+
+
+def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[tuple[Path, Found, bool]]:
+    """Give the structures that are left to do with their file, and whether they are its last."""
     position, skip = -1, 0
-    waiting: tuple[Path, StructureRecord] | None = None
-    for record in read_structures_from(files, n_jobs=n_jobs):
+    waiting: tuple[Path, Found] | None = None
+    for found in read_batches(files, n_jobs=n_jobs):
         following = position
-        if position < 0 or not _is_from(record, files[position]):
-            following = next(i for i in range(position + 1, len(files)) if _is_from(record, files[i]))
+        if position < 0 or not _is_from(found, files[position]):
+            following = next(i for i in range(position + 1, len(files)) if _is_from(found, files[i]))
         if waiting:
             yield *waiting, following != position
             waiting = None
         if following != position:
             position, skip = following, progress.skip(files[following])
-        if skip:
-            skip -= 1
-        else:
-            waiting = files[position], record
+        done = min(skip, _size(found))
+        skip -= done
+        if done < _size(found):
+            waiting = files[position], found.part(done, len(found)) if isinstance(found, StructureBatch) else found
     if waiting:
         yield *waiting, True
 
 
-def _is_from(record: StructureRecord, file: Path) -> bool:
-    name = str(file)
-    return record.name.startswith(name) and record.name[len(name) : len(name) + 1] in {"", "/", ":", "#"}
+def _is_from(found: Found, file: Path) -> bool:
+    place = str(file)
+    name = found.names[0] if isinstance(found, StructureBatch) else found.name
+    return name.startswith(place) and name[len(place) : len(place) + 1] in {"", "/", ":", "#"}
+
+
+def stack(structures: list[Found]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
+    """Give the names of all structures, the crystals that could be read, and the errors of the others by row."""
+    names: list[str] = []
+    tables = []
+    errors: dict[int, str] = {}
+    for alone, group in groupby(structures, lambda found: isinstance(found, StructureRecord)):
+        records: list[Any] = list(group)
+        if alone:
+            errors |= {len(names) + row: str(record.error) for row, record in enumerate(records) if record.crystal is None}
+            names += [record.name for record in records]
+            tables.append(CrystalTable.from_crystals(record.crystal for record in records if record.crystal is not None))
+            continue
+        for batch in records:
+            errors |= {len(names) + row: error for row, error in batch.errors.items()}
+            names += batch.names
+            tables.append(batch.crystals)
+    return np.array(names, dtype=object), CrystalTable.concatenate(tables), errors
 
 
 def _featurized(
-    records: list[StructureRecord], featurizer: CrystalFeaturizer, layout: str, dtype: str
+    structures: list[Found], featurizer: CrystalFeaturizer, layout: str, dtype: str
 ) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that could be featurized, and name and error of the others, in order."""
-    reasons = {row: str(record.error) for row, record in enumerate(records) if record.crystal is None}
-    read = [row for row in range(len(records)) if row not in reasons]
-    crystals = CrystalTable.from_crystals(record.crystal for record in records if record.crystal is not None)
+    names, crystals, reasons = stack(structures)
     features: Any
     if layout == "sparse":
         features, failed = featurizer._compute_sparse(crystals, ignore_errors=True)
     else:
         features, failed = featurizer._compute(crystals, ignore_errors=True, return_errors=False, pbar=False)
-    reasons |= {read[row]: str(error) for row, error in failed.items()}
-    features = features[[row not in failed for row in range(len(read))]]
-    names = pa.array([record.name for row, record in enumerate(records) if row not in reasons], pa.string())
-    columns = [names]
+    if failed:
+        features = features[np.delete(np.arange(len(crystals)), list(failed))]
+        read = np.delete(np.arange(len(names)), list(reasons))
+        reasons |= {int(read[row]): str(error) for row, error in failed.items()}
+    columns = [pa.array(np.delete(names, list(reasons)), pa.string())]
     if layout == "sparse":
         offsets = pa.array(features.indptr.astype(np.int32))
         columns.append(pa.ListArray.from_arrays(offsets, pa.array(features.indices.astype(np.int32))))
@@ -293,4 +374,4 @@ def _featurized(
     else:
         offsets = pa.array(np.arange(len(features) + 1, dtype=np.int32) * features.shape[1])
         columns.append(pa.ListArray.from_arrays(offsets, pa.array(features.ravel().astype(dtype))))
-    return pa.table(columns, names=COLUMNS[layout]), [[records[row].name, reasons[row]] for row in sorted(reasons)]
+    return pa.table(columns, names=COLUMNS[layout]), [[names[row], reasons[row]] for row in sorted(reasons)]

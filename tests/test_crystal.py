@@ -88,6 +88,13 @@ class TestRoundTrips:
         for before, after in zip(sample[:3], back, strict=True):
             assert_same(before, after)
 
+    def test_concatenated_tables(self, sample):
+        tables = [sample[:10], sample[:0], sample[10:25]]
+        joined, expected = CrystalTable.concatenate(tables), sample[:25]
+        for name in vars(expected):
+            np.testing.assert_array_equal(getattr(joined, name), getattr(expected, name))
+        assert len(CrystalTable.concatenate([])) == 0
+
     def test_chunks_and_slices_of_arrow_tables(self):
         table = real_table()
         arrow = pa.concat_tables([table.to_arrow(), table.to_arrow().slice(3, 4)])

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from joblib import Parallel, delayed
 from pymatgen.core import Lattice, Molecule, Structure
 
 from matminer_grid import Crystal, CrystalTable
@@ -240,9 +241,28 @@ class TestProcesses:
         records = read(tmp_path, n_jobs=2)
         assert [record.error for record in records] == [None, "the process that read it was killed, perhaps for want of memory"]
 
+    def test_joblib_goes_on_with_processes(self, tmp_path):
+        write(tmp_path / "a.cif", CIF)
+        assert len(read(tmp_path, n_jobs=2)) == 1
+        assert Parallel(n_jobs=2)(delayed(abs)(number) for number in (-1, -2)) == [1, 2]
+
     def test_no_processes(self):
         with pytest.raises(ValueError, match="n_jobs must be a number of processes"):
             read_structures_from("a.cif", n_jobs=0)
+
+
+class TestBatches:
+    @pytest.mark.parametrize(("start", "stop"), [(0, 8), (0, 3), (2, 3), (3, 6), (5, 8), (4, 4)])
+    def test_part(self, sample, start, stop):
+        """Rows 2 and 5 failed."""
+        batch = formats.StructureBatch([f"a.parquet:{row}" for row in range(8)], sample[:6], {2: "flat", 5: "empty"})
+        expected = list(batch.records())[start:stop]
+        part = batch.part(start, stop)
+        assert len(part) == len(expected)
+        for found, record in zip(part.records(), expected, strict=True):
+            assert (found.name, found.error) == (record.name, record.error)
+            if record.crystal:
+                same(found.crystal, record.crystal)
 
 
 EVIL = {"../evil.cif": "leads out", "/evil.cif": "leads out", "C:\\evil.cif": "leads out", "a/../../b.cif": "leads out"}

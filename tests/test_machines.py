@@ -111,7 +111,8 @@ print(max(threads))
         assert int(run(self.NESTED, backend).stdout) <= 2  # with threads both workers are seen
 
     def test_nested_in_dask(self, sample):
-        dask = pytest.importorskip("dask")
+        import dask
+
         featurizer = matminer_grid.GRIDFeaturizer(cutoff=4.0, bin_size=0.5, n_groups=6)
         pieces = [dask.delayed(featurizer.transform)(sample[start : start + 100]) for start in (0, 100)]
         first, second = dask.compute(*pieces, scheduler="threads")

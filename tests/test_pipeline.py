@@ -297,7 +297,7 @@ class TestInputs:
         with pytest.raises(ValueError, match="holds no structure files"):
             featurize(tmp_path / "empty", tmp_path / "out")
         (tmp_path / "blank.jsonl").write_text("\n\n")
-        monkeypatch.setattr(pipeline, "read_structures_from", lambda *_, **__: iter(()))
+        monkeypatch.setattr(pipeline, "read_batches", lambda *_, **__: iter(()))
         with pytest.raises(ValueError, match=r"blank.jsonl: no structures found in it"):
             featurize(tmp_path / "blank.jsonl", tmp_path / "out")
 

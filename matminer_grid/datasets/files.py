@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joblib import cpu_count
-from joblib.externals.loky import get_reusable_executor
+from joblib.executor import get_memmapping_executor
 
 from matminer_grid.datasets.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
 from matminer_grid.datasets.ase_db import read_ase_database
-from matminer_grid.datasets.formats import MAX_FILE_SIZE, Source, StructureRecord, format_of, parse_structures
+from matminer_grid.datasets.formats import MAX_FILE_SIZE, Source, StructureBatch, StructureRecord, format_of, parse_structures
 from matminer_grid.datasets.parquet import read_rows
 
 if TYPE_CHECKING:
@@ -101,20 +101,33 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     >>> [record.error for record in read_structures_from("missing.cif")]
     ['there is no such file or folder']
     """
+    return _one_by_one(read_batches(paths, n_jobs=n_jobs))
+
+
+def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int = 1) -> Iterator[StructureRecord | StructureBatch]:
+    """Read what :func:`read_structures_from` reads; what is columnar in a file, the crystals of Parquet files, stays so."""
     if n_jobs == 0:
         raise ValueError("n_jobs must be a number of processes, or -1 for one a core, not 0")
     n_jobs = n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
     return _read(paths, n_jobs)
 
 
-def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[StructureRecord]:
+def _one_by_one(found: Iterable[StructureRecord | StructureBatch]) -> Iterator[StructureRecord]:
+    for item in found:
+        if isinstance(item, StructureBatch):
+            yield from item.records()
+        else:
+            yield item
+
+
+def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[StructureRecord | StructureBatch]:
     if n_jobs == 1:
         for source in _sources(paths):
             yield from parse_source(source)
         return
     pending: deque[tuple[list[Any], Future[list[StructureRecord]] | None]] = deque()
     for chunk in _chunks(_sources(paths)):
-        ready = isinstance(chunk[0], StructureRecord)
+        ready = not isinstance(chunk[0], Source)
         pending.append((chunk, None if ready else _executor(n_jobs).submit(_parse_chunk, chunk)))
         if len(pending) > WINDOW * n_jobs:
             yield from _result(*pending.popleft())
@@ -123,10 +136,10 @@ def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[Str
 
 
 def _executor(n_jobs: int) -> Any:
-    return get_reusable_executor(max_workers=n_jobs, timeout=60)
+    return get_memmapping_executor(n_jobs, timeout=60)
 
 
-def _result(chunk: list[Any], future: Future[list[StructureRecord]] | None) -> list[StructureRecord]:
+def _result(chunk: list[Any], future: Future[list[StructureRecord]] | None) -> list[Any]:
     """Fetch a chunk's records; if a process died, read its files one by one to find the one that kills."""
     if future is None:
         return chunk
@@ -147,9 +160,9 @@ def _parse_chunk(sources: list[Source]) -> list[StructureRecord]:
     return [record for source in sources for record in parse_source(source)]
 
 
-def parse_source(source: Source | StructureRecord) -> list[StructureRecord]:
-    """Parse one file or its content; a record is handed back."""
-    if isinstance(source, StructureRecord):
+def parse_source(source: Source | StructureRecord | StructureBatch) -> list[Any]:
+    """Parse one file or its content to records; what is read already is handed back."""
+    if not isinstance(source, Source):
         return [source]
     try:
         content = _content(source.content) if isinstance(source.content, Path) else source.content
@@ -170,14 +183,17 @@ def _content(path: Path) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def _chunks(sources: Iterable[Source | StructureRecord]) -> Iterator[list[Any]]:
-    """Gather sources to be parsed, and apart from them records that are there already."""
-    for is_record, group in groupby(sources, lambda source: isinstance(source, StructureRecord)):
+def _chunks(sources: Iterable[Source | StructureRecord | StructureBatch]) -> Iterator[list[Any]]:
+    """Gather sources to be parsed, and apart from them records that are there already; batches stay alone."""
+    for kind, group in groupby(sources, type):
         chunk: list[Any] = []
         size = 0
         for source in group:
+            if isinstance(source, StructureBatch):
+                yield [source]
+                continue
             chunk.append(source)
-            size += 0 if is_record or isinstance(source.content, Path) else len(source.content)  # type: ignore[union-attr]
+            size += 0 if kind is StructureRecord or isinstance(source.content, Path) else len(source.content)  # type: ignore[union-attr]
             if len(chunk) == CHUNK_FILES or size > CHUNK_BYTES:
                 yield chunk
                 chunk, size = [], 0
@@ -229,7 +245,7 @@ def _kind(name: str) -> str | None:
     return format_of(bare)
 
 
-def _sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Source | StructureRecord]:
+def _sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Source | StructureRecord | StructureBatch]:
     for found in _find(paths):
         if isinstance(found, StructureRecord):
             yield found

@@ -14,11 +14,11 @@ from pymatgen.core import DummySpecies, Element, Lattice, Structure
 from pymatgen.core.composition import CompositionError
 from pymatgen.core.structure import StructureError
 
-from matminer_grid.crystal import Crystal
+from matminer_grid.crystal import Crystal, CrystalTable
 from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAX_FILE_SIZE = 50_000_000
@@ -84,6 +84,43 @@ class StructureRecord:
     crystal: Crystal | None = None
     error: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StructureBatch:
+    """Structures of one file that were read together: those of as many :class:`StructureRecord`, but their crystals in one table.
+
+    Parameters
+    ----------
+    names : list of str
+        One a structure.
+    crystals : CrystalTable
+        Those that could be read, in order.
+    errors : dict of int to str
+        Why the others couldn't, by their place among the names.
+    """
+
+    names: list[str]
+    crystals: CrystalTable
+    errors: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def part(self, start: int, stop: int) -> StructureBatch:
+        """Give the structures from `start` to before `stop`."""
+        if start == 0 and stop >= len(self):
+            return self
+        first, last = (place - sum(row < place for row in self.errors) for place in (start, stop))
+        errors = {row - start: error for row, error in self.errors.items() if start <= row < stop}
+        return StructureBatch(self.names[start:stop], self.crystals[first:last], errors)
+
+    def records(self) -> Iterator[StructureRecord]:
+        """Give the structures one by one."""
+        crystals = iter(self.crystals)
+        for row, name in enumerate(self.names):
+            error = self.errors.get(row)
+            yield StructureRecord(name, next(crystals) if error is None else None, error)
 
 
 @dataclass(frozen=True, eq=False)

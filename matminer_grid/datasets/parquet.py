@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matminer_grid.crystal import CrystalTable
-from matminer_grid.datasets.formats import Source, StructureRecord, crystal_from_dict
+from matminer_grid.datasets.formats import Source, StructureBatch, StructureRecord, crystal_from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,8 +167,8 @@ def missing_columns(schema: pa.Schema) -> str | None:
     )
 
 
-def read_rows(path: Path) -> Iterator[Source | StructureRecord]:
-    """Give a record for each row of a Parquet file of crystals, or a source to be parsed for each row of JSON or CIF text."""
+def read_rows(path: Path) -> Iterator[Source | StructureRecord | StructureBatch]:
+    """Give the rows of a Parquet file of crystals in batches, or a source to be parsed for each row of JSON or CIF text."""
     try:
         file = open_parquet(path)
     except (OSError, ValueError) as error:
@@ -185,7 +185,7 @@ def read_rows(path: Path) -> Iterator[Source | StructureRecord]:
     try:
         for batch in file.iter_batches(batch_size=BATCH_SIZE, columns=columns):
             table = pa.Table.from_batches([batch])
-            yield from _parse_column(path, table.column(str(text)), row, str(text)) if missing else _records(path, table, row)
+            yield from _parse_column(path, table.column(str(text)), row, str(text)) if missing else _read_batch(path, table, row)
             row += len(table)
     except DAMAGED as error:
         yield StructureRecord(str(path), error=f"it can't be read on after row {row - 1}: {error}")
@@ -194,8 +194,8 @@ def read_rows(path: Path) -> Iterator[Source | StructureRecord]:
         yield StructureRecord(str(path), error="it holds no rows")
 
 
-def _records(path: Path, table: pa.Table, first: int) -> Iterator[StructureRecord]:
-    """Read a batch; where that fails, its halves, down to the row that is wrong."""
+def _read_batch(path: Path, table: pa.Table, first: int) -> Iterator[StructureRecord | StructureBatch]:
+    """Read some rows; where that fails, its halves, down to the row that is wrong."""
     try:
         crystals = CrystalTable.from_arrow(table)
     except ValueError as error:
@@ -203,13 +203,13 @@ def _records(path: Path, table: pa.Table, first: int) -> Iterator[StructureRecor
             yield StructureRecord(f"{path}:{first}", error=str(error))
             return
         middle = len(table) // 2
-        yield from _records(path, table.slice(0, middle), first)
-        yield from _records(path, table.slice(middle), first + middle)
+        yield from _read_batch(path, table.slice(0, middle), first)
+        yield from _read_batch(path, table.slice(middle), first + middle)
         return
-    errors = crystals.errors()
-    for row in range(len(crystals)):
-        name = f"{path}:{first + row}"
-        yield StructureRecord(name, error=str(errors[row])) if row in errors else StructureRecord(name, crystals[row])
+    errors = {row: str(error) for row, error in crystals.errors().items()}
+    names = [f"{path}:{row}" for row in range(first, first + len(crystals))]
+    valid = crystals[[row not in errors for row in range(len(crystals))]] if errors else crystals
+    yield StructureBatch(names, valid, errors)
 
 
 def _parse_column(path: Path, column: pa.ChunkedArray, first: int, name: str) -> Iterator[Source | StructureRecord]:

@@ -86,26 +86,36 @@ def composition_emd(
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
+    a = composition_vectors(A, metric)
+    return vectors_emd(a, None if B is None else composition_vectors(B, metric), metric, n_jobs=n_jobs, pbar=pbar)
+
+
+def composition_vectors(compositions: Any, metric: str) -> NDArray[np.float64]:
+    """Give what a metric compares: element fractions, cumulative on the scale of "modified_pettifor", shape (n, n_elements)."""
+    return cumulative_fractions(compositions) if metric == "modified_pettifor" else element_fractions(compositions, metric)
+
+
+def vectors_emd(
+    a: NDArray[np.float64], b: NDArray[np.float64] | None, metric: str, *, n_jobs: int | None = None, pbar: bool = False
+) -> NDArray[np.float64]:
+    """Compute :func:`composition_emd` from :func:`composition_vectors`."""
     if metric == "modified_pettifor":
-        cumulative_a = cumulative_fractions(A)
-        cumulative_b = cumulative_a if B is None else cumulative_fractions(B)
-        distances = np.empty((len(cumulative_a), len(cumulative_b)))
+        others = a if b is None else b
+        distances = np.empty((len(a), len(others)))
 
         def manhattan(start: int, stop: int) -> NDArray[np.float64]:
-            return cdist(cumulative_a[start:stop], cumulative_b, "cityblock")
+            return cdist(a[start:stop], others, "cityblock")
 
         _fill(distances, manhattan, n_jobs, prefer="threads", pbar=pbar)
         return distances
 
-    fractions_a = element_fractions(A, metric)
-    fractions_b = fractions_a if B is None else element_fractions(B, metric)
     # crystals share compositions: each pair of different ones is solved once
-    distinct_a, row_a = _distinct(fractions_a)
-    distinct_b, row_b = (distinct_a, row_a) if B is None else _distinct(fractions_b)
+    distinct_a, row_a = _distinct(a)
+    distinct_b, row_b = (distinct_a, row_a) if b is None else _distinct(b)
     costs = np.zeros((len(distinct_a), len(distinct_b)))
     index = SubstitutionIndex(distinct_b)
-    _fill(costs, _Transport(distinct_a, index, upper=B is None), n_jobs, prefer="processes", pbar=pbar)
-    if B is None:
+    _fill(costs, _Transport(distinct_a, index, upper=b is None), n_jobs, prefer="processes", pbar=pbar)
+    if b is None:
         costs += costs.T
     return costs[row_a[:, None], row_b]
 

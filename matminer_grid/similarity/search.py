@@ -13,10 +13,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from matminer_grid.composition import METRICS, cumulative_fractions, element_fractions
+from matminer_grid.composition import METRICS
 from matminer_grid.crystal import as_crystals
 from matminer_grid.kernels import emd as kernels
-from matminer_grid.similarity.composition import SubstitutionIndex
+from matminer_grid.similarity.composition import SubstitutionIndex, composition_vectors
 from matminer_grid.similarity.grid import Histograms, group_scales, n_threads
 
 if TYPE_CHECKING:
@@ -446,9 +446,7 @@ class EMDSearch(BaseEstimator):
     def _composition_vectors(self, compositions: Any) -> NDArray[np.float64] | None:
         if self.composition_weight == 0:
             return None
-        if self.composition_metric == "substitution":
-            return element_fractions(compositions, "substitution")
-        return cumulative_fractions(compositions)
+        return composition_vectors(compositions, self.composition_metric)
 
 
 def _ragged(arrays: list[NDArray[Any]]) -> NDArray[np.object_]:

@@ -1,0 +1,423 @@
+"""Dask clusters give what one process gives: two workers, one that is killed, workers that share nothing but a folder."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matminer_grid import Crystal, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
+from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.distributed import (
+    emd_matrix,
+    featurize_partitions,
+    kneighbors,
+    load_emd_matrix,
+    load_predictions,
+    predict_partitions,
+)
+from matminer_grid.models import GRIDKernelRegressor
+from matminer_grid.pipeline import featurize_files, load_features
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'matminer-grid[distributed]'")
+
+ROOT = Path(__file__).parents[1]
+FEATURIZER = GRIDFeaturizer(cutoff=4.0, bin_size=0.5, n_groups=6)
+SIZES = {"n_groups": 6, "bin_size": 0.5}
+N_PARTITIONS = 8
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two worker processes of one thread each."""
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def write(crystals: CrystalTable, folder: Path, n_partitions: int = N_PARTITIONS) -> Path:
+    """Write partitions of about the same size."""
+    folder.mkdir()
+    for number, rows in enumerate(np.array_split(np.arange(len(crystals)), n_partitions)):
+        crystals[rows].to_parquet(folder / f"part-{number:05d}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def crystals(sample) -> CrystalTable:
+    """Crystals of which some are there several times, in different partitions, so that there are ties."""
+    return CrystalTable.concatenate([sample[:100], sample[:40], sample[60:90], sample[:40]])
+
+
+@pytest.fixture(scope="module")
+def partitions(crystals, tmp_path_factory) -> Path:
+    return write(crystals, tmp_path_factory.mktemp("data") / "crystals")
+
+
+@pytest.fixture(scope="module")
+def with_errors(crystals, tmp_path_factory) -> Path:
+    """Partitions, two of which hold a crystal with two sites on one point."""
+    twice = Crystal(3 * np.eye(3), np.zeros((2, 3)), np.array([26, 26]), np.ones(2), np.array([0, 1]))
+    rows = [*crystals[:10], twice, *crystals[10:80], twice, *crystals[80:90]]
+    return write(CrystalTable.from_crystals(rows), tmp_path_factory.mktemp("data") / "with_errors")
+
+
+def assert_same_features(found: Path, expected: Path) -> None:
+    for mine, other in zip(load_features(found), load_features(expected), strict=True):
+        if isinstance(mine, np.ndarray):
+            np.testing.assert_array_equal(mine, other)
+        else:
+            assert mine.dtype == other.dtype
+            np.testing.assert_array_equal(mine.toarray(), other.toarray())
+
+
+def worker_pids(client) -> list[int]:
+    return list(client.run(os.getpid).values())
+
+
+@contextmanager
+def killed_worker(client, folder: Path, pattern: str, total: int):
+    """Kill a worker as soon as the folder holds a file of the pattern; others must be missing then."""
+    pids = worker_pids(client)
+    there: list[int] = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            there.append(len(list(folder.glob(pattern))))
+            if there[-1]:
+                os.kill(pids[0], signal.SIGKILL)
+                return
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    yield
+    thread.join()
+    assert 0 < there[-1] < total
+    client.wait_for_workers(2, timeout=60)
+    assert pids[0] not in worker_pids(client)
+
+
+class TestFeaturize:
+    @pytest.mark.parametrize("options", [{}, {"layout": "list", "dtype": "float32"}])
+    def test_same_as_in_one_process(self, client, with_errors, tmp_path, options):
+        expected = featurize_files(with_errors, tmp_path / "local", FEATURIZER, **options)
+        report = featurize_partitions(client, with_errors, tmp_path / "features", FEATURIZER, **options)
+        assert_same_features(report.output, expected.output)
+        assert report.errors_file.read_text() == expected.errors_file.read_text()
+        assert (report.n_rows, report.n_failed, report.n_resumed) == (90, 2, 0)
+        assert not report.failed_partitions
+
+    def test_a_worker_that_is_killed(self, client, partitions, crystals, tmp_path):
+        featurizer = GRIDFeaturizer(cutoff=12.0, n_groups=100)
+        with killed_worker(client, tmp_path / "features", "part-*.parquet", N_PARTITIONS):
+            report = featurize_partitions(client, partitions, tmp_path / "features", featurizer)
+        assert report.n_rows == len(crystals)
+        assert_same_features(report.output, featurize_files(partitions, tmp_path / "local", featurizer).output)
+
+    def test_broken_partitions(self, client, crystals, partitions, tmp_path):
+        data = write(crystals, tmp_path / "data")
+        (data / "part-00001.parquet").write_bytes((data / "part-00001.parquet").read_bytes()[:-100])
+        featurize_files(data / "part-00000.parquet", data / "of_another_schema.parquet", FEATURIZER)
+        report = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
+        broken = {file.name: reason for file, reason in report.failed_partitions.items()}
+        assert "it is no Parquet file, or damaged" in broken["part-00001.parquet"]
+        assert "the columns lattice, frac_coords, numbers are missing" in broken["of_another_schema.parquet"]
+        assert len(broken) == 2
+        lines = [json.loads(line) for line in report.errors_file.read_text().splitlines()]
+        assert [Path(line["name"]).name for line in lines] == ["of_another_schema.parquet", "part-00001.parquet"]
+        (data / "of_another_schema.parquet").unlink()
+        (data / "part-00001.parquet").write_bytes((partitions / "part-00001.parquet").read_bytes())
+        again = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
+        assert (again.n_rows, again.errors_file, again.failed_partitions) == (len(crystals), None, {})
+        assert again.n_resumed == report.n_rows
+        assert_same_features(again.output, featurize_files(data, tmp_path / "local", FEATURIZER).output)
+
+    def test_what_is_done_is_not_repeated(self, client, crystals, tmp_path):
+        data = write(crystals[:60], tmp_path / "data", 3)
+        report = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
+        times = {piece: piece.stat().st_mtime_ns for piece in report.output.glob("part-*")}
+        crystals[60:70].to_parquet(data / "part-00003.parquet")
+        more = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
+        assert (more.n_rows, more.n_resumed) == (70, 60)
+        assert {piece: piece.stat().st_mtime_ns for piece in times} == times
+        crystals[60:80].to_parquet(data / "part-00003.parquet")
+        changed = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
+        assert "it was changed after it had been done; remove" in changed.failed_partitions[data / "part-00003.parquet"]
+        with pytest.raises(ValueError, match="begun with dtype 'float64', not 'float32'"):
+            featurize_partitions(client, data, tmp_path / "features", FEATURIZER, dtype="float32")
+
+    def test_an_empty_partition(self, client, crystals, tmp_path):
+        data = write(crystals[:3], tmp_path / "data", 4)
+        report = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
+        assert (report.n_rows, report.failed_partitions) == (3, {})
+        search = EMDSearch(FEATURIZER, composition_weight=0)
+        assert kneighbors(client, search, crystals[:1], data, k=3)[1][0, 0] == 0
+
+
+class TestMatrix:
+    @pytest.fixture(scope="class")
+    def features(self, crystals):
+        return FEATURIZER.featurize_sparse(crystals)
+
+    def test_same_as_in_one_process(self, client, features, tmp_path):
+        matrix = load_emd_matrix(emd_matrix(client, features, tmp_path / "matrix", **SIZES, block_size=64))
+        np.testing.assert_array_equal(matrix, matrix.T)
+        np.testing.assert_allclose(matrix, grid_emd(features, **SIZES, pbar=False), rtol=0, atol=1e-14)
+        for rows, columns in ((slice(64), slice(64)), (slice(64), slice(192, None))):
+            block = grid_emd(features[rows], None if rows == columns else features[columns], **SIZES, pbar=False)
+            np.testing.assert_array_equal(matrix[rows, columns], block)
+
+    @pytest.mark.parametrize("metric", ["substitution", "modified_pettifor"])
+    def test_two_sets_with_compositions(self, client, features, crystals, tmp_path, metric):
+        known = np.nonzero([not set(crystal.numbers) & {2, 10, 18, 36, 54, *range(84, 119)} for crystal in crystals])[0]
+        left, right = known[:70], known[70:]
+        options = {"group_weights": np.arange(6), "dtype": "float32", "block_size": 50}
+        path = emd_matrix(
+            client,
+            features[left],
+            tmp_path / "matrix",
+            features[right],
+            **SIZES,
+            **options,
+            compositions=crystals[left],
+            compositions_Y=crystals[right],
+            grid_weight=10.0,
+            composition_weight=1.0,
+            composition_metric=metric,
+        )
+        expected = 10 * grid_emd(features[left], features[right], **SIZES, group_weights=np.arange(6), pbar=False)
+        expected += composition_emd(crystals[left], crystals[right], metric, pbar=False)
+        matrix = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", np.float32, (len(left), len(right)))
+        assert load_emd_matrix(path, out=matrix) is matrix
+        np.testing.assert_allclose(matrix, expected, rtol=1e-6, atol=1e-12)
+
+    def test_a_worker_that_is_killed(self, client, features, tmp_path):
+        expected = load_emd_matrix(emd_matrix(client, features, tmp_path / "undisturbed", **SIZES, block_size=16))
+        with killed_worker(client, tmp_path / "matrix", "block-*.parquet", 105):
+            emd_matrix(client, features, tmp_path / "matrix", **SIZES, block_size=16)
+        np.testing.assert_array_equal(load_emd_matrix(tmp_path / "matrix"), expected)
+        assert not list((tmp_path / "matrix").glob("side-*"))
+
+    def test_blocks_that_are_there_are_kept(self, client, features, tmp_path):
+        path = emd_matrix(client, features, tmp_path / "matrix", **SIZES, block_size=100)
+        expected = load_emd_matrix(path)
+        kept, lost = path / "block-00000-00000.parquet", path / "block-00001-00002.parquet"
+        when = kept.stat().st_mtime_ns
+        lost.unlink()
+        with pytest.raises(ValueError, match="1 of 6 blocks are missing; call emd_matrix again"):
+            load_emd_matrix(path)
+        emd_matrix(client, features, path, **SIZES, block_size=100)
+        assert kept.stat().st_mtime_ns == when
+        np.testing.assert_array_equal(load_emd_matrix(path), expected)
+        with pytest.raises(ValueError, match="begun with data"):
+            emd_matrix(client, features[::-1], path, **SIZES, block_size=100)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"bin_size": 0}, "bin_size must be a number above 0 Å, not 0"),
+            ({"grid_weight": -1}, "grid_weight must be a finite number of at least 0, not -1"),
+            ({"composition_weight": 1.0}, "the compositions of X are needed"),
+            ({"composition_weight": 1.0, "compositions": ["NaCl"]}, "X has 210 rows and 1 compositions"),
+            ({"composition_metric": "atomic number"}, "unknown composition_metric 'atomic number'"),
+            ({"dtype": "int8"}, "dtype must be 'float64' or 'float32', not 'int8'"),
+            ({"block_size": 0}, "block_size must be a whole number of at least 1, not 0"),
+            ({"Y": np.zeros((2, 12))}, "X has 48 columns and Y 12"),
+        ],
+    )
+    def test_bad_arguments(self, client, features, tmp_path, options, message):
+        with pytest.raises(ValueError, match=message):
+            emd_matrix(client, features, tmp_path / "matrix", **SIZES | options)
+        with pytest.raises(ValueError, match=r"out must have the shape \(210, 210\), not \(2, 2\)"):
+            load_emd_matrix(emd_matrix(client, features, tmp_path / "matrix", **SIZES), out=np.empty((2, 2)))
+
+
+class KilledOnce(EMDSearch):
+    """A search whose worker is killed in the middle, the first time."""
+
+    def __init__(self, featurizer=None, *, composition_weight=1.0, n_jobs=None, marker=""):
+        super().__init__(featurizer, composition_weight=composition_weight, n_jobs=n_jobs)
+        self.marker = marker
+
+    def kneighbors(self, *queries, k=1):
+        try:
+            Path(self.marker).touch(exist_ok=False)
+        except FileExistsError:
+            return super().kneighbors(*queries, k=k)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+class TestNeighbors:
+    @pytest.mark.parametrize("k", [1, 7, 40])
+    @pytest.mark.parametrize("composition_weight", [0.0, 1.0])
+    def test_same_as_in_one_process(self, client, crystals, partitions, k, composition_weight):
+        """Forty are more than a partition has; equal crystals are in several partitions."""
+        options = {"composition_weight": composition_weight, "composition_metric": "modified_pettifor"}
+        search = EMDSearch(FEATURIZER, **options)
+        queries = crystals[:50]
+        expected = EMDSearch(FEATURIZER, **options).fit(crystals).kneighbors(queries, k=k)
+        assert (expected[0][:, 0] < 1e-9).all()
+        for found, local in zip(kneighbors(client, search, queries, partitions, k), expected, strict=True):
+            np.testing.assert_array_equal(found, local)
+        assert not hasattr(search, "n_samples_fit_")
+
+    def test_from_features(self, client, with_errors, tmp_path):
+        """Crystals that failed are left out, and rows are those of the files still."""
+        features = featurize_partitions(client, with_errors, tmp_path / "features", FEATURIZER).output
+        X = load_features(features)[1]
+        search = EMDSearch(**SIZES, composition_weight=0)
+        distances, rows = search.fit(X).kneighbors(X[:30], k=3)
+        rows += (rows >= 10).astype(int) + (rows >= 80)
+        found = kneighbors(client, search, X[:30], with_errors, 3, features=features)
+        np.testing.assert_array_equal(found[0], distances)
+        np.testing.assert_array_equal(found[1], rows)
+        nothing = kneighbors(client, search, X[:0], with_errors, 3, features=features)
+        assert nothing[0].shape == nothing[1].shape == (0, 3)
+
+    def test_from_features_with_compositions(self, client, crystals, partitions, tmp_path):
+        features = featurize_partitions(client, partitions, tmp_path / "features", FEATURIZER).output
+        search = EMDSearch(**SIZES, composition_metric="modified_pettifor")
+        X = load_features(features)[1]
+        expected = search.fit(X, crystals).kneighbors(X[:30], crystals[:30], k=5)
+        found = kneighbors(client, search, X[:30], partitions, 5, compositions=crystals[:30], features=features)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+        (features / "part-00003.parquet").unlink()
+        with pytest.raises(FileNotFoundError, match=r"part-00003.parquet: there is no such file"):
+            kneighbors(client, search, X[:30], partitions, 5, compositions=crystals[:30], features=features)
+
+    def test_a_worker_that_is_killed(self, client, crystals, partitions, tmp_path):
+        expected = EMDSearch(FEATURIZER, composition_weight=0).fit(crystals).kneighbors(crystals[:20], k=3)
+        search = KilledOnce(FEATURIZER, composition_weight=0, marker=str(tmp_path / "killed"))
+        found = kneighbors(client, search, crystals[:20], partitions, 3)
+        assert (tmp_path / "killed").exists()
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+
+    def test_bad_arguments(self, client, crystals, partitions, with_errors):
+        search = EMDSearch(FEATURIZER, composition_weight=0)
+        with pytest.raises(ValueError, match=r"part-00000.parquet: row 10: Fe2: two sites lie on the same point"):
+            kneighbors(client, search, crystals[:2], with_errors)
+        with pytest.raises(ValueError, match="k must be between 1 and the number of references, 210, not 211"):
+            kneighbors(client, search, crystals[:2], partitions, 211)
+        with pytest.raises(TypeError, match=r"k must be a whole number, not 1.5"):
+            kneighbors(client, search, crystals[:2], partitions, 1.5)
+        with pytest.raises(TypeError, match="search must be an EMDSearch, not str"):
+            kneighbors(client, "search", crystals[:2], partitions)
+        with pytest.raises(ValueError, match="needs the folder of the references' features"):
+            kneighbors(client, EMDSearch(), np.zeros((1, 48)), partitions)
+        with pytest.raises(ValueError, match="the compositions are needed beside the features"):
+            kneighbors(client, EMDSearch(FEATURIZER), FEATURIZER.featurize_sparse(crystals[:2]), partitions)
+
+
+class TestPredict:
+    @pytest.fixture(scope="class")
+    def model(self, tmp_path_factory) -> Path:
+        data = load_mp_elasticity_table()
+        path = tmp_path_factory.mktemp("model") / "model.npz"
+        GRIDKernelRegressor(tune_iterations=0).fit(data.crystals[:100], data.K_VRH[:100]).save(path)
+        return path
+
+    @pytest.mark.filterwarnings("ignore:no training crystal holds")
+    def test_same_as_in_one_process(self, client, crystals, with_errors, model, tmp_path):
+        report = predict_partitions(client, model, with_errors, tmp_path / "K", return_std=True)
+        assert (report.n_rows, report.n_failed) == (90, 2)
+        errors = [json.loads(line) for line in report.errors_file.read_text().splitlines()]
+        assert [error["name"] for error in errors] == [f"{with_errors}/part-0000{n}.parquet:{row}" for n, row in ((0, 10), (7, 0))]
+        assert all(error["error"].startswith("Fe2: two sites lie on the same point") for error in errors)
+        found = load_predictions(report.output)
+        values, std = GRIDKernelRegressor.load(model).predict(crystals[:90], return_std=True)
+        np.testing.assert_allclose(found["prediction"], values, rtol=1e-12)
+        np.testing.assert_allclose(found["std"], std, rtol=1e-6)
+        assert found["name"].tolist() == [name for name in _names(with_errors) if name not in {e["name"] for e in errors}]
+        again = predict_partitions(client, model, with_errors, tmp_path / "K", return_std=True)
+        assert again.n_resumed == 92
+        with pytest.raises(ValueError, match="begun with return_std True, not False"):
+            predict_partitions(client, model, with_errors, tmp_path / "K")
+        values_only = load_predictions(predict_partitions(client, model, with_errors, tmp_path / "values").output)
+        assert values_only.columns.tolist() == ["name", "prediction"]
+
+    def test_no_model(self, client, partitions, tmp_path):
+        (tmp_path / "model.npz").write_bytes(b"no model")
+        with pytest.raises(ValueError, match=r"model.npz is cut short or no model of matminer-grid"):
+            predict_partitions(client, tmp_path / "model.npz", partitions, tmp_path / "K")
+
+
+def _names(folder: Path) -> list[str]:
+    return [f"{file}:{row}" for file in sorted(folder.iterdir()) for row in range(len(CrystalTable.from_parquet(file)))]
+
+
+class TestArguments:
+    def test_no_client(self, partitions, tmp_path):
+        with pytest.raises(TypeError, match=r"client must be a dask.distributed.Client, not str"):
+            featurize_partitions("tcp://127.0.0.1:8786", partitions, tmp_path / "features")
+
+    def test_dask_is_missing(self, partitions, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "distributed", None)
+        with pytest.raises(ImportError, match=r"pip install 'matminer-grid\[distributed\]'"):
+            featurize_partitions(None, partitions, tmp_path / "features")
+
+    def test_no_partitions(self, client, partitions, tmp_path):
+        with pytest.raises(ValueError, match="the folder holds no Parquet files"):
+            featurize_partitions(client, tmp_path, tmp_path / "features")
+        with pytest.raises(FileNotFoundError, match="no_folder: there is no such file or folder"):
+            featurize_partitions(client, tmp_path / "no_folder", tmp_path / "features")
+        file = partitions / "part-00000.parquet"
+        with pytest.raises(ValueError, match=r"2 partitions would have the output part-00000.parquet"):
+            featurize_partitions(client, [file, file], tmp_path / "features")
+
+
+@contextmanager
+def started(*arguments: str, folder: Path):
+    """Run a command of Dask in a folder, home and cache of its own."""
+    folder.mkdir()
+    own = {name: str(folder) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+    environment = os.environ | own | {"PYTHONPATH": str(ROOT)}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(240)  # each worker compiles the kernels anew
+def test_hosts_that_share_the_data_folder_only(partitions, tmp_path):
+    """A scheduler and two workers as commands start them, each with a folder of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    worker = ["distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    with (
+        started(*scheduler, folder=tmp_path / "scheduler"),
+        started(*worker, folder=tmp_path / "one"),
+        started(*worker, folder=tmp_path / "two"),
+        distributed.Client(address, timeout=60) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        report = featurize_partitions(client, partitions, tmp_path / "data" / "features", FEATURIZER)
+        folders = {Path(folder).name for folder in client.run(os.getcwd).values()}
+    assert folders == {"one", "two"}
+    assert_same_features(report.output, featurize_files(partitions, tmp_path / "local", FEATURIZER).output)
+    assert list((tmp_path / "one").rglob("*.nbi"))
+    assert list((tmp_path / "two").rglob("*.nbi"))

@@ -15,8 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pymatgen.io.cif import CifWriter
-from pymatgen.io.vasp.inputs import Poscar
 from tqdm.auto import tqdm
 
 from matminer_grid._pieces import replacing
@@ -282,12 +280,16 @@ def file_stems(names: Iterable[Any]) -> list[str]:
 
 
 def _cif(structure: Structure) -> str:
+    from pymatgen.io.cif import CifWriter  # noqa: PLC0415  0.3 s
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Site labels are not unique")  # pymatgen repeats them for the species of a site
         return str(CifWriter(structure))
 
 
 def _poscar(structure: Structure) -> str:
+    from pymatgen.io.vasp.inputs import Poscar  # noqa: PLC0415  0.6 s
+
     if not structure.is_ordered:
         raise ValueError("POSCAR files hold no partial occupancies; write CIFs instead")
     return Poscar(structure).get_str(significant_figures=16)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +13,7 @@ from matminer_grid.crystal import CrystalTable
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 
@@ -47,6 +47,8 @@ class ElasticityTable:
 
     def properties(self) -> pd.DataFrame:
         """Give all columns but the crystals as a frame of N rows."""
+        import pandas as pd  # noqa: PLC0415  0.2 s, which processes that parse files do without
+
         names = ("material_id", "formula", "K_VRH", "G_VRH", "elastic_anisotropy")
         return pd.DataFrame({name: getattr(self, name) for name in names})
 

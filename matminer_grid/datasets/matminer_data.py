@@ -9,12 +9,13 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from matminer_grid.crystal import Crystal, CrystalTable
 from matminer_grid.datasets.formats import crystal_from_dict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLOCK = 1 << 20
 """Bytes read at once."""
@@ -155,6 +156,8 @@ def _sha256(file: Path) -> str:
 
 
 def _read(file: Path, column: str) -> tuple[CrystalTable, pd.DataFrame]:
+    import pandas as pd  # noqa: PLC0415  0.2 s, which processes that parse files do without
+
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as content:
             table = json.load(content)

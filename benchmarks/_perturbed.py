@@ -12,7 +12,7 @@ from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.elements import MODIFIED_PETTIFOR_ELEMENTS
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from collections.abc import Sequence
 
     from matminer_grid import CrystalTable
 
@@ -27,7 +27,7 @@ SUBSTITUTED_SHARE = 0.5
 that are allowed."""
 
 
-def perturbed_copies(n: int, numbers: ArrayLike, seed: int = 0) -> CrystalTable:
+def perturbed_copies(n: int, numbers: Sequence[int], seed: int = 0) -> CrystalTable:
     """Draw n of the embedded crystals of some elements, with replacement; strain and shake each, perhaps replace an element."""
     rng = np.random.default_rng(seed)
     embedded = load_mp_elasticity_table().crystals

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from distributed import Client, LocalCluster
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._perturbed import perturbed_copies
 from benchmarks._processes import fresh_process
 from benchmarks._run import output_folder, provenance, write_json
 from benchmarks.speed import exponent
@@ -31,8 +31,6 @@ from matminer_grid.pipeline import featurize_files, load_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from matminer_grid import CrystalTable
 
 TARGETS = {
     "structures a second, Parquet to Parquet": (">=", 5000.0),
@@ -46,8 +44,8 @@ TARGETS = {
 FILE_SIZE = 50_000
 """Crystals in an input file."""
 
-DISPLACEMENT = 0.005
-"""Standard deviation of what is added to fractional coordinates."""
+ELEMENTS = range(1, 104)
+"""Atomic numbers of the elements that copies may have."""
 
 N_PARTITIONS = 16
 
@@ -84,19 +82,11 @@ result = {{"seconds": time.perf_counter() - start, "rows": rows}}
 """
 
 
-def perturbed(n: int, seed: int) -> CrystalTable:
-    """Draw embedded crystals at random and move their atoms a little."""
-    rng = np.random.default_rng(seed)
-    table = load_mp_elasticity_table().crystals
-    table = table[rng.integers(0, len(table), n)]
-    return replace(table, frac_coords=table.frac_coords + rng.normal(0, DISPLACEMENT, table.frac_coords.shape))
-
-
 def write_crystals(folder: Path, n: int, file_size: int) -> Path:
     """Write n perturbed crystals in files of so many."""
     folder.mkdir()
     for number, start in enumerate(range(0, n, file_size)):
-        perturbed(min(file_size, n - start), number).to_parquet(folder / f"part-{number:05d}.parquet")
+        perturbed_copies(min(file_size, n - start), ELEMENTS, number).to_parquet(folder / f"part-{number:05d}.parquet")
     return folder
 
 

@@ -86,7 +86,7 @@ def plot_explanation(
 
 def _panels(axes: Sequence[Axes] | NDArray[Any] | None, n: int, n_lines: int) -> NDArray[np.object_]:
     if axes is None:
-        figure = plt.figure(figsize=(5.2 * n - 2.4, max(3.2, 1.4 + 0.36 * n_lines)), layout="constrained")
+        figure = plt.figure(figsize=(4.4 * n - 1.2, max(3.2, 1.4 + 0.36 * n_lines)), layout="constrained")
         axes = figure.subplots(1, n, width_ratios=[1.0, 1.0, 1.6][:n])
     panels = np.array(axes, dtype=object).ravel()
     if len(panels) != n:

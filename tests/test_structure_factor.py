@@ -488,7 +488,7 @@ class TestBadInput:
             ({"s_max": "2"}, TypeError, "s_max must be a number in Å⁻¹, not '2'"),
             ({"s_max": np.inf}, ValueError, "s_max of inf Å⁻¹ is beyond the tables"),
             ({"s_max": np.inf, "representation": "pairs", "scattering": "geometry"}, ValueError, "s_max must be finite"),
-            ({"representation": "radial", "s_max": 1.9}, ValueError, "with a smearing of 0.02 Å⁻¹, reflections up to 2.07"),
+            ({"representation": "radial", "s_max": 1.9}, ValueError, "with a smearing of 0.02 Å⁻¹, reflections up to 2.03"),
             ({"representation": "radial", "bin_size": 0.07}, ValueError, "s_max must be a multiple of bin_size, .* 1.47 would be"),
             ({"b_iso": -0.1}, ValueError, "b_iso must be 0 Å² or more, not -0.1"),
             ({"b_iso": "low"}, TypeError, "b_iso must be a number in Å², not 'low'"),

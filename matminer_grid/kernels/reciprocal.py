@@ -22,8 +22,8 @@ from matminer_grid.kernels._jit import jit
 S_TOLERANCE = 1e-9
 """Å⁻¹. A reflection less than this beyond a limit or below the edge of a bin counts as on it."""
 
-TAIL = 8.5
-"""Standard deviations after which a Gaussian holds nothing in double precision."""
+TAIL = 6.5
+"""Standard deviations after which a Gaussian is cut off; 4e-11 of it lie beyond. More would take reflections farther out."""
 
 SAME_INTENSITY = 1e-9
 """Intensities that differ by less than this part of the mean f(0)² are the same in the choice of a setting; the largest is given.

@@ -257,5 +257,8 @@ class Folder:
                 writer.write_table(pq.read_table(self._piece(index)).replace_schema_metadata(schema.metadata))
 
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder: later pieces first, the settings last, so that a run killed meanwhile can be started again."""
+        for index in reversed(range(self.n_pieces)):
+            self._piece(index).unlink()
+        (self.path / SETTINGS).unlink()
         shutil.rmtree(self.path)

@@ -173,6 +173,36 @@ def test_killed_again_and_again(inputs, expected, tmp_path, output):
     assert not leftovers(tmp_path)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 12, 24, 25, 26])
+def test_stopped_while_its_pieces_are_removed(inputs, expected, tmp_path, steps, monkeypatch):
+    removed = []
+    really_unlink = Path.unlink
+
+    class Killed(BaseException):
+        pass
+
+    def unlink(self, missing_ok=False):
+        if self.parent.suffix == ".parts" and self.suffix != ".part":
+            if len(removed) == steps:
+                raise Killed
+            removed.append(self.name)
+        really_unlink(self, missing_ok)
+
+    def rmtree(path):
+        raise Killed
+
+    output = tmp_path / "out.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        patch.setattr("shutil.rmtree", rmtree)
+        with pytest.raises(Killed):
+            featurize(inputs, output)
+    assert len(removed) == steps
+    featurize(inputs, output)
+    assert_same(output, expected)
+    assert not output.with_name("out.parquet.parts").exists()
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupted(embedded, tmp_path, n_jobs):
     embedded[:6000].to_parquet(tmp_path / "many.parquet")

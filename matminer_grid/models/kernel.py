@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
@@ -212,7 +212,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         values, variances = self._evaluate(vectors, with_variance=return_std)
         if not return_std:
             return self._to_unit(values)
-        half = self._half_widths(crystals, variances, 2 * norm.cdf(1) - 1)
+        half = self._half_widths(crystals, variances, 2 * ndtr(1.0) - 1)
         return self._to_unit(values), (self._to_unit(values + half) - self._to_unit(values - half)) / 2
 
     def predict_interval(self, structures: Any, coverage: float = 0.95) -> tuple[FloatArray, FloatArray]:
@@ -415,7 +415,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
         unseen = ~np.isin(crystals.numbers, self._elements)
         share = np.bincount(owner, weights=unseen, minlength=len(crystals)) / np.diff(crystals.species_offsets)
-        return np.sqrt(calibrated + share * norm.ppf((1 + coverage) / 2) ** 2 * self._values.var())
+        return np.sqrt(calibrated + share * ndtri((1 + coverage) / 2) ** 2 * self._values.var())
 
     def _to_unit(self, values: FloatArray) -> FloatArray:
         return 10**values if self.log_target else values

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 from joblib import Parallel, delayed
-from ot.lp.emd_wrap import emd_c
 from scipy.spatial.distance import cdist
 from tqdm.auto import tqdm
 
@@ -306,6 +305,8 @@ def _distinct(fractions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
 
 def _solve(cost: NDArray[np.float64], amounts_a: NDArray[np.float64], amounts_b: NDArray[np.float64]) -> float:
     """Solve a transport problem with POT's compiled network simplex: its Python face would take 25 times as long."""
+    from ot.lp.emd_wrap import emd_c  # noqa: PLC0415  0.5 s, and few compositions need it
+
     _, total, _, _, status = emd_c(amounts_a, amounts_b, cost, max_iter=MAX_ITERATIONS, numThreads=1)
     if status != OPTIMAL:
         raise RuntimeError(

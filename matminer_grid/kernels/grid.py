@@ -16,22 +16,13 @@ import math
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
+from matminer_grid.kernels._normal import CDF_NODES, LAST_NODE, NODES_PER_UNIT, PDF_NODES, TAIL
 
 EDGE_TOLERANCE = 1e-8
 """Å. A distance less than this below the edge of a bin counts as on it; sites closer than this coincide."""
 
 SAME_DISTANCE = 1e-12
 """Å. Distances that differ by less share one Gaussian."""
-
-TAIL = 8.5
-"""Standard deviations after which a Gaussian holds nothing in double precision."""
-
-NODES_PER_UNIT = 128
-LAST_NODE = int(TAIL * NODES_PER_UNIT)
-_NODES = [node / NODES_PER_UNIT for node in range(-LAST_NODE, LAST_NODE + 1)]
-CDF_NODES = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in _NODES])
-PDF_NODES = np.array([math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in _NODES])
-"""The normal distribution at the nodes from which it is expanded."""
 
 LINKED_CELLS_FROM = 128
 """Number of sites from which on linked cells are used."""

@@ -25,4 +25,4 @@ def test_the_example(capsys):
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)]+)\)", README))
 def test_links_into_the_repository(path):
     assert (ROOT / path).is_file()
-    assert (ROOT / path).stat().st_size < 150_000 or path.endswith(".ipynb")
+    assert (ROOT / path).stat().st_size < (500_000 if path.endswith(".ipynb") else 150_000)

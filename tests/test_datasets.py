@@ -80,8 +80,9 @@ def test_crystals_agree_with_the_printed_digits(entry, table, build):
     crystal = table.crystals[row]
     formula, parsed = build.parse_cif(entry["cif"])
     assert table.formula[row] == formula
-    for name in ("lattice", "frac_coords", "numbers"):
-        np.testing.assert_array_equal(getattr(crystal, name), getattr(parsed, name))
+    np.testing.assert_allclose(crystal.lattice, parsed.lattice, rtol=0, atol=1e-14)  # pymatgen's last bit depends on its version
+    np.testing.assert_array_equal(crystal.frac_coords, parsed.frac_coords)
+    np.testing.assert_array_equal(crystal.numbers, parsed.numbers)
     for name in ("K_VRH", "G_VRH", "elastic_anisotropy"):
         assert getattr(table, name)[row] == entry[f"elasticity.{name}"]
 

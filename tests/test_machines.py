@@ -156,7 +156,7 @@ class TestCache:
             "NUMBA_CACHE_DIR": str(blocked),
         }
         done = subprocess.run(
-            [sys.executable, "-c", script],
+            [sys.executable, "-W", "ignore::UserWarning:pymatgen.core", "-c", script],
             capture_output=True,
             text=True,
             timeout=120,

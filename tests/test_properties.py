@@ -228,6 +228,11 @@ class TestStructureFactors:
         found = reflections(disguised(crystal, np.random.default_rng(seed)), representation)
         np.testing.assert_allclose(found, reflections(crystal, representation), rtol=1e-6, atol=1e-8)
 
+    @given(crystal=FEW_SITES, seed=SEEDS)
+    def test_everything_at_once_on_the_grid_of_the_niggli_cell(self, crystal, seed):
+        found = reflections(disguised(crystal, np.random.default_rng(seed)), "hkl")
+        np.testing.assert_allclose(found, reflections(crystal, "hkl"), rtol=1e-6, atol=1e-8)
+
     @pytest.mark.parametrize("representation", ["radial", "pairs", "hkl"])
     @given(crystal=FEW_SITES.filter(has_reflections))
     def test_friedel(self, representation, crystal):

@@ -53,7 +53,7 @@ def elemental_table() -> dict[str, NDArray[np.float64]]:
     elements = [Element.from_Z(number) for number in range(1, LARGEST_NUMBER + 1)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # which values were filled in
-        magpie, cohesion = MagpieData(), CohesiveEnergyData()
+        magpie, cohesion = MagpieData(impute_nan=True), CohesiveEnergyData(impute_nan=True)
         table = {name: _column([magpie.get_elemental_property(e, name) for e in elements]) for name in (*LINEAR, *LOGARITHMIC)}
         table["cohesive energy"] = _column([cohesion.get_elemental_property(e.symbol) for e in elements])
     for name in LOGARITHMIC:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import traceback
 from abc import abstractmethod
+from contextlib import ExitStack
 from copy import deepcopy
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +18,7 @@ from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
 
+from matminer_grid._interrupt import SITES_AT_ONCE
 from matminer_grid.crystal import Crystal, CrystalTable, as_crystals, read_structures
 from matminer_grid.kernels.grid import compress
 
@@ -130,6 +133,7 @@ class CrystalFeaturizer(BaseFeaturizer):
     ) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
         self._check_parameters()
         structures = _entries(entries)
+        stop = Event()
 
         def compute(start: int) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
             chunk = structures[start : start + CHUNK_SIZE]
@@ -138,7 +142,7 @@ class CrystalFeaturizer(BaseFeaturizer):
             parts = []
             for first in range(0, len(table), CACHED_ROWS):
                 dense = buffer[: len(table) - first]
-                for row, error in sparing_memory(self._featurize_table, table[first : first + CACHED_ROWS], dense).items():
+                for row, error in in_pieces(self._featurize_table, table[first : first + CACHED_ROWS], dense, stop).items():
                     errors[int(rows[first + row])] = error
                     dense[row] = 0
                 offsets, columns, values = compress(dense)
@@ -147,7 +151,7 @@ class CrystalFeaturizer(BaseFeaturizer):
 
         all_errors: dict[int, Exception] = {}
         blocks = [scipy.sparse.csr_array((0, self.n_features))]
-        for errors, block in self._in_chunks(compute, len(structures), ignore_errors, pbar):
+        for errors, block in self._in_chunks(compute, len(structures), stop, ignore_errors, pbar):
             all_errors |= errors
             blocks.append(block)
         return scipy.sparse.vstack(blocks, format="csr"), all_errors
@@ -251,28 +255,35 @@ class CrystalFeaturizer(BaseFeaturizer):
         self._check_parameters()
         structures = _entries(entries)
         features = np.empty((len(structures), self.n_features))
+        stop = Event()
 
         def compute(start: int) -> tuple[None, dict[int, Exception]]:
             rows = slice(start, start + CHUNK_SIZE)
-            return None, self._fill(structures[rows], features[rows])
+            return None, self._fill(structures[rows], features[rows], stop)
 
         all_errors: dict[int, Exception] = {}
-        for errors, _ in self._in_chunks(compute, len(structures), ignore_errors, pbar):
+        for errors, _ in self._in_chunks(compute, len(structures), stop, ignore_errors, pbar):
             all_errors |= errors
         return features, all_errors
 
     def _in_chunks(
-        self, compute: Callable[[int], tuple[T, dict[int, Exception]]], n: int, ignore_errors: bool, pbar: bool | dict[str, Any]
+        self,
+        compute: Callable[[int], tuple[T, dict[int, Exception]]],
+        n: int,
+        stop: Event,
+        ignore_errors: bool,
+        pbar: bool | dict[str, Any],
     ) -> Iterator[tuple[dict[int, Exception], T]]:
         """Call a function with the first row of each chunk, in threads; give the errors by row and its results, in order.
 
-        Unless errors are ignored, that of the first row that failed is raised.
+        Unless errors are ignored, that of the first row that failed is raised. However it ends, threads are told to stop.
         """
-        failed = False
         starts = range(0, n, CHUNK_SIZE)
-        wanted = (start for start in starts if not failed)
+        wanted = (start for start in starts if not stop.is_set())
         options = {"desc": type(self).__name__, "total": n, "disable": not pbar}
-        with tqdm(**options | (pbar if isinstance(pbar, dict) else {})) as bar:
+        with ExitStack() as at_end:
+            bar = at_end.enter_context(tqdm(**options | (pbar if isinstance(pbar, dict) else {})))
+            at_end.callback(stop.set)
             if self._n_threads == 1 or len(starts) < 2:
                 results: Iterable[Any] = map(compute, wanted)
             else:
@@ -280,7 +291,7 @@ class CrystalFeaturizer(BaseFeaturizer):
                 results = parallel(map(delayed(compute), wanted))
             for start, (result, errors) in zip(starts, results, strict=True):
                 if errors and not ignore_errors:
-                    failed = True
+                    stop.set()
                     for _ in results:  # joblib warns unless what is under way is waited for
                         pass
                     row, error = next(iter(errors.items()))
@@ -290,11 +301,11 @@ class CrystalFeaturizer(BaseFeaturizer):
                 bar.update(min(CHUNK_SIZE, n - start))
                 yield {start + row: error for row, error in errors.items()}, result
 
-    def _fill(self, structures: Sequence[Any], out: NDArray[np.float64]) -> dict[int, Exception]:
+    def _fill(self, structures: Sequence[Any], out: NDArray[np.float64], stop: Event | None = None) -> dict[int, Exception]:
         """Fill one row of `out` for each structure, with NaN where it fails; give the errors by row."""
         table, rows, errors = _read(structures)
         features = out if not errors else np.empty((len(table), self.n_features))
-        failed = sparing_memory(self._featurize_table, table, features)
+        failed = in_pieces(self._featurize_table, table, features, stop)
         if features is not out:
             out[rows] = features
         errors |= {int(rows[row]): error for row, error in failed.items()}
@@ -302,27 +313,43 @@ class CrystalFeaturizer(BaseFeaturizer):
         return dict(sorted(errors.items()))
 
 
-def sparing_memory(
-    compute: Callable[[CrystalTable, NDArray[np.float64]], dict[int, Exception]], table: CrystalTable, out: NDArray[np.float64]
+def in_pieces(
+    compute: Callable[[CrystalTable, NDArray[np.float64]], dict[int, Exception]],
+    table: CrystalTable,
+    out: NDArray[np.float64],
+    stop: Event | None = None,
 ) -> dict[int, Exception]:
-    """Fill rows and give errors by row, as the function does; where memory fails, one row at a time, to name the large one."""
-    try:
-        return compute(table, out)
-    except MemoryError as error:
-        if len(table) == 1:
-            crystal = table[0]
-            return {
-                0: MemoryError(
-                    f"{crystal.formula}: a cell of {crystal.n_sites:,} site(s) and {crystal.volume:,.0f} Å³ takes more memory than "
-                    f"there is ({error}); choose a smaller cutoff, fewer groups or a smaller cell"
-                )
-            }
+    """Fill rows and give errors by row, as the function does: for a thousand sites at once, so that Ctrl-C is heard in between.
+
+    Where memory fails, one row at a time, to name the large one. An event that is set makes it give up.
+    """
     errors: dict[int, Exception] = {}
-    for row in range(len(table)):
-        alone = sparing_memory(compute, table[row : row + 1], out[row : row + 1])
-        if alone:
-            errors[row] = alone[0]
+    first = 0
+    while first < len(table) and not (stop and stop.is_set()):
+        end = int(np.searchsorted(table.site_offsets, table.site_offsets[first] + SITES_AT_ONCE, side="right")) - 1
+        end = max(first + 1, end)
+        piece = table if end - first == len(table) else table[first:end]
+        try:
+            found = compute(piece, out[first:end])
+        except MemoryError as error:
+            if len(piece) > 1:
+                found = {
+                    row: problem
+                    for row in range(len(piece))
+                    for problem in in_pieces(compute, piece[row : row + 1], out[first + row : first + row + 1], stop).values()
+                }
+            else:
+                found = {0: _too_large(piece[0], error)}
+        errors |= {first + row: problem for row, problem in found.items()}
+        first = end
     return errors
+
+
+def _too_large(crystal: Crystal, error: MemoryError) -> MemoryError:
+    return MemoryError(
+        f"{crystal.formula}: a cell of {crystal.n_sites:,} site(s) and {crystal.volume:,.0f} Å³ takes more memory than there is "
+        f"({error}); choose a smaller cutoff, fewer groups or a smaller cell"
+    )
 
 
 def _read(structures: Sequence[Any]) -> tuple[CrystalTable, NDArray[np.int64], dict[int, Exception]]:

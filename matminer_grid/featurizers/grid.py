@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from matminer_grid.crystal import Crystal, CrystalTable, as_crystal
-from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, sparing_memory
+from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, in_pieces
 from matminer_grid.kernels import grid as kernels
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class GRIDFeaturizer(CrystalFeaturizer):
 
         def count(start: int) -> dict[int, Exception]:
             rows = slice(start, start + CHUNK_SIZE)
-            errors = sparing_memory(self._count, table[rows], counts[rows])
+            errors = in_pieces(self._count, table[rows], counts[rows])
             return {start + row: error for row, error in errors.items()}
 
         parallel = Parallel(n_jobs=self._n_threads if len(table) > CHUNK_SIZE else 1, require="sharedmem")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import spglib
 
+from matminer_grid._interrupt import interruptible
 from matminer_grid.crystal import Crystal, CrystalTable, as_crystal
 from matminer_grid.kernels import reciprocal
 from matminer_grid.scattering import check_scattering, missing_scattering, scattering_coefficients
@@ -93,7 +94,10 @@ def hkl_intensities(
     for number in species[np.isnan(coefficients[:, 0])].tolist():
         raise ValueError(f"{crystal.formula}: {missing_scattering(number, scattering)}")
     arrays = (crystal.lattice, crystal.frac_coords, kinds, crystal.occupancies, crystal.site_index)
-    hkl, _, s, real, imag, count = reciprocal.structure_factors(*arrays, coefficients, float(b_iso), float(s_max), MAX_REFLECTIONS)
+    hkl, _, s, real, imag, count = interruptible(
+        *(reciprocal.structure_factors, *arrays, coefficients, float(b_iso), float(s_max), MAX_REFLECTIONS),
+        n_sites=crystal.n_sites,
+    )
     if count > MAX_REFLECTIONS:
         raise ValueError(too_many(crystal, count))
     forward = crystal.occupancies @ coefficients[kinds, 0] / crystal.occupancies.sum()

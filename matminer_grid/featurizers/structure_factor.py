@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from matminer_grid._interrupt import interruptible
 from matminer_grid.crystal import as_crystal
 from matminer_grid.featurizers.base import CrystalFeaturizer
 from matminer_grid.featurizers.reflections import (
@@ -303,11 +304,11 @@ class StructureFactorFeaturizer(CrystalFeaturizer):
 
     def _fill_reflections(self, table: CrystalTable, arrays: Scatterers, out: FloatArray) -> dict[int, Exception]:
         status, counts = np.empty(len(table), np.int64), np.empty(len(table), np.int64)
-        if self.representation == "radial":
-            reciprocal.radial_batch(*arrays, float(self.bin_size), float(self.smearing), MAX_REFLECTIONS, out, status, counts)
-        else:
-            shape = (self._s_max, int(self.n_radial), int(self.n_angle))
-            reciprocal.pairs_batch(*arrays, *shape, MAX_REFLECTIONS, out, status, counts)
+        kernel: Callable[..., None] = reciprocal.radial_batch
+        parameters: tuple[float, ...] = (float(self.bin_size), float(self.smearing))
+        if self.representation == "pairs":
+            kernel, parameters = reciprocal.pairs_batch, (self._s_max, int(self.n_radial), int(self.n_angle))
+        interruptible(kernel, *arrays, *parameters, MAX_REFLECTIONS, out, status, counts, n_sites=len(table.frac_coords))
         errors: dict[int, Exception] = {}
         for row in np.nonzero(status)[0].tolist():
             text = too_many(table[row], counts[row])

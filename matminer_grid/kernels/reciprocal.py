@@ -176,7 +176,7 @@ def _reflection_count(cell, s_max, reach):
 
 
 @jit
-def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficients, b_iso, s_max, limit):
+def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficients, b_iso, s_max, limit, stop):
     """Compute the structure factors per occupied site of one of each Friedel pair, without (000), up to s_max.
 
     Parameters
@@ -189,6 +189,8 @@ def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficient
         In Å² and Å⁻¹.
     limit : int
         Number of reflections that is too many.
+    stop : (1,) of bool
+        Once another thread makes it true, what is left is skipped; the arrays hold the reflections that were done.
 
     Returns
     -------
@@ -226,7 +228,7 @@ def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficient
         for n_y in range(0 if n_z == 0 else -reach[1], reach[1] + 1):
             first, last = _line(cell, s_max, n_y, n_z)
             length = last - first + 1
-            if length <= 0:
+            if length <= 0 or stop[0]:
                 continue
             y = cell[1, 1] * n_y + cell[2, 1] * n_z
             z = cell[2, 2] * n_z
@@ -257,7 +259,7 @@ def structure_factors(lattice, frac, kinds, occupancies, site_index, coefficient
                     real[n + i] += f * sum_real[i]
                     imag[n + i] += f * sum_imag[i]
             n += length
-    return hkl, vectors, s, real, imag, count
+    return hkl[:n], vectors[:n], s[:n], real[:n], imag[:n], count
 
 
 @jit
@@ -310,6 +312,7 @@ def radial_batch(
     out,
     status,
     counts,
+    stop,
 ):
     """Fill the fraction of the intensity that falls into each bin of |S|.
 
@@ -319,7 +322,7 @@ def radial_batch(
         As in CrystalTable.
     kinds : (M,)
         Row of the coefficients for each species.
-    coefficients, b_iso, limit
+    coefficients, b_iso, limit, stop
         As for structure_factors.
     bin_size, smearing : float
         In Å⁻¹.
@@ -332,7 +335,8 @@ def radial_batch(
         sites = slice(site_offsets[row], site_offsets[row + 1])
         species = slice(species_offsets[row], species_offsets[row + 1])
         _, _, s, real, imag, counts[row] = structure_factors(
-            lattices[row], frac[sites], kinds[species], occupancies[species], site_index[species], coefficients, b_iso, s_max, limit
+            *(lattices[row], frac[sites], kinds[species], occupancies[species], site_index[species]),
+            *(coefficients, b_iso, s_max, limit, stop),
         )
         for i in range(out.shape[1]):
             out[row, i] = 0.0
@@ -454,6 +458,7 @@ def pairs_batch(
     out,
     status,
     counts,
+    stop,
 ):
     """Fill the distribution over pairs of reflections, and behind it the self term.
 
@@ -464,7 +469,8 @@ def pairs_batch(
         sites = slice(site_offsets[row], site_offsets[row + 1])
         species = slice(species_offsets[row], species_offsets[row + 1])
         _, vectors, s, real, imag, counts[row] = structure_factors(
-            lattices[row], frac[sites], kinds[species], occupancies[species], site_index[species], coefficients, b_iso, s_max, limit
+            *(lattices[row], frac[sites], kinds[species], occupancies[species], site_index[species]),
+            *(coefficients, b_iso, s_max, limit, stop),
         )
         status[row] = TOO_MANY_REFLECTIONS if counts[row] > limit else OK
         scale = mean_squared_f0(kinds[species], occupancies[species], coefficients)

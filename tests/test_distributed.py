@@ -311,7 +311,7 @@ class TestNeighbors:
 
     def test_bad_arguments(self, client, crystals, partitions, with_errors):
         search = EMDSearch(FEATURIZER, composition_weight=0)
-        with pytest.raises(ValueError, match=r"part-00000.parquet: row 10: Fe2: two sites lie on the same point"):
+        with pytest.raises(ValueError, match=r"part-0000[0-9].parquet: row [0-9]+: Fe2: two sites lie on the same point"):
             kneighbors(client, search, crystals[:2], with_errors)
         with pytest.raises(ValueError, match="k must be between 1 and the number of references, 210, not 211"):
             kneighbors(client, search, crystals[:2], partitions, 211)

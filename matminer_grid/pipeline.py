@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +24,9 @@ from tqdm.auto import tqdm
 
 from matminer_grid._pieces import METADATA, Folder, Progress, stamp
 from matminer_grid._version import __version__
-from matminer_grid.crystal import CrystalTable
 from matminer_grid.datasets import find_structure_files
 from matminer_grid.datasets.files import read_batches
-from matminer_grid.datasets.formats import StructureBatch, StructureRecord
+from matminer_grid.datasets.formats import stack
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 
 if TYPE_CHECKING:
@@ -35,10 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from matminer_grid.datasets.formats import StructureBatch
     from matminer_grid.featurizers.base import CrystalFeaturizer
-
-    Found = StructureRecord | StructureBatch
-
 PIECE_SIZE = 2000
 """Structures that are read, featurized and written at once."""
 
@@ -167,7 +164,7 @@ def feature_settings(featurizer: CrystalFeaturizer, layout: str, dtype: str) -> 
 def compute_files(
     inputs: str | Path | Iterable[str | Path],
     output: str | Path,
-    compute: Callable[[list[Found]], tuple[pa.Table, list[list[str]]]],
+    compute: Callable[[list[StructureBatch]], tuple[pa.Table, list[list[str]]]],
     settings: dict[str, Any],
     *,
     n_jobs: int = 1,
@@ -272,20 +269,32 @@ def load_features(path: str | Path) -> tuple[NDArray[np.object_], scipy.sparse.c
     return names, scipy.sparse.csr_array((values, indices.flatten().to_numpy(), offsets), shape=(len(table), n_features))
 
 
-def _pieces(files: list[Path], progress: Progress, n_jobs: int, piece_size: int) -> Iterator[tuple[list[Found], list[list[Any]]]]:
+class Span(NamedTuple):
+    """Structures of one file: a part of a batch, and whether the file ends with it."""
+
+    file: Path
+    batch: StructureBatch
+    start: int
+    stop: int
+    ends: bool
+
+
+def _pieces(
+    files: list[Path], progress: Progress, n_jobs: int, piece_size: int
+) -> Iterator[tuple[list[StructureBatch], list[list[Any]]]]:
     """Give the structures that are left to do, some at a time, with the files that they are from.
 
     Of each file: the name, the number of its structures in this piece, whether it ended, and if not its size and time.
     """
-    gathered: list[tuple[Path, Found, bool]] = []
+    gathered: list[Span] = []
     room = piece_size
-    for file, found, ended in _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs):
-        start, size = 0, _size(found)
-        while start < size:
-            part = found.part(start, start + room) if isinstance(found, StructureBatch) else found
-            start += _size(part)
-            room -= _size(part)
-            gathered.append((file, part, ended and start == size))
+    for span in _left_to_do([file for file in files if str(file) not in progress.ended], progress, n_jobs):
+        start = span.start
+        while start < span.stop:
+            stop = min(span.stop, start + room)
+            gathered.append(span._replace(start=start, stop=stop, ends=span.ends and stop == span.stop))
+            room -= stop - start
+            start = stop
             if room == 0:
                 yield _piece(gathered)
                 gathered, room = [], piece_size
@@ -293,67 +302,64 @@ def _pieces(files: list[Path], progress: Progress, n_jobs: int, piece_size: int)
         yield _piece(gathered)
 
 
-def _size(found: Found) -> int:
-    return len(found) if isinstance(found, StructureBatch) else 1
-
-
-def _piece(gathered: list[tuple[Path, Found, bool]]) -> tuple[list[Found], list[list[Any]]]:
+def _piece(spans: list[Span]) -> tuple[list[StructureBatch], list[list[Any]]]:
     ranges = []
-    for file, group in groupby(gathered, key=itemgetter(0)):
+    for file, group in groupby(spans, key=attrgetter("file")):
         from_file = list(group)
-        ended = from_file[-1][2]
-        ranges.append([str(file), sum(_size(found) for _, found, _ in from_file), ended, None if ended else stamp(file)])
-    return [found for _, found, _ in gathered], ranges
+        ends = from_file[-1].ends
+        ranges.append([str(file), sum(span.stop - span.start for span in from_file), ends, None if ends else stamp(file)])
+    parts: list[Span] = []
+    for span in spans:
+        if parts and parts[-1].batch is span.batch and parts[-1].stop == span.start:
+            parts[-1] = parts[-1]._replace(stop=span.stop)
+        else:
+            parts.append(span)
+    return [part.batch.part(part.start, part.stop) for part in parts], ranges
 
 
-def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[tuple[Path, Found, bool]]:
-    """Give the structures that are left to do with their file, and whether they are its last."""
+def _left_to_do(files: list[Path], progress: Progress, n_jobs: int) -> Iterator[Span]:
+    """Give the structures that are left to do, by file; those that a file has left follow one another."""
     position, skip = -1, 0
-    waiting: tuple[Path, Found] | None = None
-    for found in read_batches(files, n_jobs=n_jobs):
-        following = position
-        if position < 0 or not _is_from(found, files[position]):
-            following = next(i for i in range(position + 1, len(files)) if _is_from(found, files[i]))
-        if waiting:
-            yield *waiting, following != position
-            waiting = None
-        if following != position:
-            position, skip = following, progress.skip(files[following])
-        done = min(skip, _size(found))
-        skip -= done
-        if done < _size(found):
-            waiting = files[position], found.part(done, len(found)) if isinstance(found, StructureBatch) else found
+    waiting: Span | None = None
+    for batch in read_batches(files, n_jobs=n_jobs):
+        for following, start, stop in _by_file(batch, files, position):
+            if waiting:
+                yield waiting._replace(ends=following != position)
+                waiting = None
+            if following != position:
+                position, skip = following, progress.skip(files[following])
+            done = min(skip, stop - start)
+            skip -= done
+            if start + done < stop:
+                waiting = Span(files[position], batch, start + done, stop, ends=False)
     if waiting:
-        yield *waiting, True
+        yield waiting._replace(ends=True)
 
 
-def _is_from(found: Found, file: Path) -> bool:
+def _by_file(batch: StructureBatch, files: list[Path], position: int) -> Iterator[tuple[int, int, int]]:
+    """Give the files whose structures a batch holds, by their position, with the first row of each and the one behind its last.
+
+    The first of them is at the given position or behind it.
+    """
+    start = 0
+    while start < len(batch):
+        position = next(i for i in range(max(0, position), len(files)) if _is_from(batch.names[start], files[i]))
+        stop = start + 1
+        if _is_from(batch.names[-1], files[position]):
+            stop = len(batch)
+        while stop < len(batch) and _is_from(batch.names[stop], files[position]):
+            stop += 1
+        yield position, start, stop
+        start = stop
+
+
+def _is_from(name: str, file: Path) -> bool:
     place = str(file)
-    name = found.names[0] if isinstance(found, StructureBatch) else found.name
     return name.startswith(place) and name[len(place) : len(place) + 1] in {"", "/", ":", "#"}
 
 
-def stack(structures: list[Found]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
-    """Give the names of all structures, the crystals that could be read, and the errors of the others by row."""
-    names: list[str] = []
-    tables = []
-    errors: dict[int, str] = {}
-    for alone, group in groupby(structures, lambda found: isinstance(found, StructureRecord)):
-        records: list[Any] = list(group)
-        if alone:
-            errors |= {len(names) + row: str(record.error) for row, record in enumerate(records) if record.crystal is None}
-            names += [record.name for record in records]
-            tables.append(CrystalTable.from_crystals(record.crystal for record in records if record.crystal is not None))
-            continue
-        for batch in records:
-            errors |= {len(names) + row: error for row, error in batch.errors.items()}
-            names += batch.names
-            tables.append(batch.crystals)
-    return np.array(names, dtype=object), CrystalTable.concatenate(tables), errors
-
-
 def _featurized(
-    structures: list[Found], featurizer: CrystalFeaturizer, layout: str, dtype: str
+    structures: list[StructureBatch], featurizer: CrystalFeaturizer, layout: str, dtype: str
 ) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that could be featurized, and name and error of the others, in order."""
     names, crystals, reasons = stack(structures)

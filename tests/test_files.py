@@ -234,13 +234,14 @@ class TestProcesses:
         def parse(sources):
             if any(source.name.endswith("1.cif") for source in sources):
                 os._exit(1)
-            return [files.StructureRecord(source.name) for source in sources]
+            return [formats.in_columns([formats.StructureRecord(source.name, error="skipped") for source in sources])]
 
         for number in range(2):
             write(tmp_path / f"{number}.cif", CIF)
         monkeypatch.setattr(files, "_parse_chunk", parse)
-        records = read(tmp_path, n_jobs=2)
-        assert [record.error for record in records] == [None, "the process that read it was killed, perhaps for want of memory"]
+        skipped, killed = read(tmp_path, n_jobs=2)
+        assert skipped.error == "skipped"
+        assert killed.error == "the process that read it was killed, perhaps for want of memory"
 
     def test_joblib_goes_on_with_processes(self, tmp_path):
         write(tmp_path / "a.cif", CIF)

@@ -292,19 +292,19 @@ class TestDisk:
 
 class TestInputs:
     def test_a_file_that_vanishes(self, sample, tmp_path, monkeypatch):
-        for index, structure in enumerate(sample[:6].to_structures()):
-            structure.to(filename=str(tmp_path / f"{index}.vasp"), fmt="poscar")
+        for index, structure in enumerate(sample[:40].to_structures()):
+            structure.to(filename=str(tmp_path / f"{index:02d}.vasp"), fmt="poscar")
         write = _pieces.Folder.write
 
         def vanish(self, *arguments):
-            (tmp_path / "4.vasp").unlink(missing_ok=True)
+            (tmp_path / "38.vasp").unlink(missing_ok=True)
             write(self, *arguments)
 
         monkeypatch.setattr(_pieces.Folder, "write", vanish)
-        report = featurize(tmp_path, tmp_path / "out", piece_size=2)
-        assert (report.n_rows, report.n_failed) == (5, 1)
+        report = featurize(tmp_path, tmp_path / "out", piece_size=2)  # and files are read 32 at a time
+        assert (report.n_rows, report.n_failed) == (39, 1)
         error = json.loads(report.errors_file.read_text())
-        assert error["name"].endswith("4.vasp")
+        assert error["name"].endswith("38.vasp")
         assert "no such file" in error["error"].lower()
 
     def test_one_that_was_read_in_part(self, inputs, tmp_path, monkeypatch, sample):
@@ -319,6 +319,31 @@ class TestInputs:
         sample[:19].to_parquet(tmp_path / "a.parquet")
         with pytest.raises(ValueError, match=r"a.parquet: it was changed after 14 of its structures had been featurized"):
             featurize(tmp_path / "a.parquet", tmp_path / "out")
+
+    @pytest.mark.parametrize("piece_size", [2, 3, 100])
+    def test_a_file_that_comes_before_one_that_was_read_in_part(self, tmp_path, monkeypatch, sample, piece_size):
+        """They are read together, and of the second one the first structures are left out."""
+        structures = [json.dumps(structure.as_dict()) for structure in sample[:9].to_structures()]
+        (tmp_path / "b.jsonl").write_text("\n".join(structures[:5]))
+        write = _pieces.Folder.write
+        monkeypatch.setattr(_pieces.Folder, "write", lambda self, *a: write(self, *a) if self.n_pieces < 1 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            featurize(tmp_path, tmp_path / "out", piece_size=3)
+        monkeypatch.undo()
+        (tmp_path / "a.jsonl").write_text("\n".join(structures[5:7]))
+        (tmp_path / "c.jsonl").write_text("\n".join(structures[7:]))
+        assert featurize(tmp_path, tmp_path / "out", piece_size=piece_size).n_resumed == 3
+        names, features = load_features(tmp_path / "out")
+        found = {Path(name).name: row.toarray() for name, row in zip(names, features, strict=True)}
+        assert sorted(found) == [
+            *(f"a.jsonl:{i}" for i in (1, 2)),
+            *(f"b.jsonl:{i}" for i in range(1, 6)),
+            "c.jsonl:1",
+            "c.jsonl:2",
+        ]
+        expected = FEATURIZER.featurize_sparse(sample[:9]).toarray()
+        rows = [found[f"b.jsonl:{i}"] for i in range(1, 6)] + [found[f"{file}.jsonl:{i}"] for file in "ac" for i in (1, 2)]
+        np.testing.assert_allclose(np.stack(rows), expected, rtol=0, atol=1e-9)
 
     def test_nothing_there(self, tmp_path, monkeypatch):
         with pytest.raises(FileNotFoundError, match="no such file"):

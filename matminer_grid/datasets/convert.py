@@ -9,18 +9,18 @@ import warnings
 from collections import Counter
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from matminer_grid._pieces import replacing
 from matminer_grid._version import __version__
-from matminer_grid.crystal import CrystalTable
-from matminer_grid.datasets.files import find_structure_files, read_structures_from
+from matminer_grid.datasets.files import find_structure_files, read_batches
+from matminer_grid.datasets.formats import stack
 from matminer_grid.datasets.parquet import OPTIONAL, PROVENANCE, REQUIRED
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from pymatgen.core import Structure
+
+    from matminer_grid.crystal import CrystalTable
+    from matminer_grid.datasets.formats import StructureBatch
 
 ROW_GROUP = 2000
 """Crystals that are read and written at once."""
@@ -161,23 +164,33 @@ def import_crystals(
     n_crystals = 0
     with replacing(output) as file, ExitStack() as closing, tqdm(desc="import", unit=" structures", disable=not pbar) as bar:
         writer: pq.ParquetWriter | None = None
-        stream = read_structures_from(files, n_jobs=n_jobs)
-        while batch := list(islice(stream, ROW_GROUP)):
-            errors |= {record.name: str(record.error) for record in batch if record.crystal is None}
-            good = [record for record in batch if record.crystal is not None]
-            table = CrystalTable.from_crystals(record.crystal for record in good if record.crystal is not None).to_arrow()
-            table = table.append_column("name", pa.array([record.name for record in good], pa.string()))
+        for batches in _row_groups(read_batches(files, n_jobs=n_jobs)):
+            names, crystals, failed = stack(batches)
+            errors |= {names[row]: error for row, error in failed.items()}
+            table = crystals.to_arrow().append_column("name", pa.array(np.delete(names, list(failed)), pa.string()))
             if writer is None:
                 table = _with_provenance(table, {"source": ", ".join(_names(inputs))})
                 writer = closing.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
-            if good:
+            if len(crystals):
                 writer.write_table(table.cast(writer.schema))
-            n_crystals += len(good)
-            bar.update(len(batch))
+            n_crystals += len(crystals)
+            bar.update(len(names))
         if not n_crystals:
             first = "".join(f": {name}: {error}" for name, error in list(errors.items())[:1])
             raise ValueError(f"no crystal in {', '.join(_names(inputs))}{first}")
     return ImportReport(output, n_crystals, errors)
+
+
+def _row_groups(batches: Iterable[StructureBatch]) -> Iterator[list[StructureBatch]]:
+    """Gather batches until they hold the structures of a row group."""
+    gathered: list[StructureBatch] = []
+    for batch in batches:
+        gathered.append(batch)
+        if sum(map(len, gathered)) >= ROW_GROUP:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
 
 
 def export_crystals(

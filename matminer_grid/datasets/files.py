@@ -12,20 +12,35 @@ from typing import TYPE_CHECKING, Any
 from joblib import cpu_count
 from joblib.executor import get_memmapping_executor
 
+from matminer_grid.crystal import Crystal
 from matminer_grid.datasets.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
 from matminer_grid.datasets.ase_db import read_ase_database
-from matminer_grid.datasets.formats import MAX_FILE_SIZE, Source, StructureBatch, StructureRecord, format_of, parse_structures
+from matminer_grid.datasets.formats import (
+    MAX_FILE_SIZE,
+    Source,
+    StructureBatch,
+    StructureRecord,
+    Unchecked,
+    format_of,
+    in_columns,
+    parse_structures,
+)
 from matminer_grid.datasets.parquet import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
+    from pymatgen.core import Structure
+
 CHUNK_FILES = 32
 """Files that a process gets at once."""
 
 CHUNK_BYTES = 8_000_000
 """Bytes of archive members or lines that a process gets at once."""
+
+BATCH_SITES = 10_000
+"""Sites of structures that wait to be put into columns."""
 
 WINDOW = 4
 """Chunks a process that are under way or wait to be fetched."""
@@ -101,35 +116,23 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     >>> [record.error for record in read_structures_from("missing.cif")]
     ['there is no such file or folder']
     """
-    return _one_by_one(read_batches(paths, n_jobs=n_jobs))
+    return (record for batch in read_batches(paths, n_jobs=n_jobs) for record in batch.records())
 
 
-def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int = 1) -> Iterator[StructureRecord | StructureBatch]:
-    """Read what :func:`read_structures_from` reads; what is columnar in a file, the crystals of Parquet files, stays so."""
+def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int = 1) -> Iterator[StructureBatch]:
+    """Read what :func:`read_structures_from` reads, many structures at a time, in columns."""
     if n_jobs == 0:
         raise ValueError("n_jobs must be a number of processes, or -1 for one a core, not 0")
     n_jobs = n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
     return _read(paths, n_jobs)
 
 
-def _one_by_one(found: Iterable[StructureRecord | StructureBatch]) -> Iterator[StructureRecord]:
-    for item in found:
-        if isinstance(item, StructureBatch):
-            yield from item.records()
-        else:
-            yield item
-
-
-def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[StructureRecord | StructureBatch]:
-    if n_jobs == 1:
-        for source in _sources(paths):
-            yield from parse_source(source)
-        return
-    pending: deque[tuple[list[Any], Future[list[StructureRecord]] | None]] = deque()
+def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[StructureBatch]:
+    pending: deque[tuple[list[Any], Future[list[StructureBatch]] | None]] = deque()
     for chunk in _chunks(_sources(paths)):
-        ready = not isinstance(chunk[0], Source)
-        pending.append((chunk, None if ready else _executor(n_jobs).submit(_parse_chunk, chunk)))
-        if len(pending) > WINDOW * n_jobs:
+        parallel = n_jobs > 1 and isinstance(chunk[0], Source)
+        pending.append((chunk, _executor(n_jobs).submit(_parse_chunk, chunk) if parallel else None))
+        if n_jobs == 1 or len(pending) > WINDOW * n_jobs:
             yield from _result(*pending.popleft())
     while pending:
         yield from _result(*pending.popleft())
@@ -139,38 +142,51 @@ def _executor(n_jobs: int) -> Any:
     return get_memmapping_executor(n_jobs, timeout=60)
 
 
-def _result(chunk: list[Any], future: Future[list[StructureRecord]] | None) -> list[Any]:
-    """Fetch a chunk's records; if a process died, read its files one by one to find the one that kills."""
+def _result(chunk: list[Any], future: Future[list[StructureBatch]] | None) -> list[StructureBatch]:
+    """Fetch what a chunk holds; if a process died, read its files one by one to find the one that kills."""
     if future is None:
-        return chunk
+        return chunk if isinstance(chunk[0], StructureBatch) else _parse_chunk(chunk)
     try:
         return future.result()
     except BrokenExecutor:
-        return [record for source in chunk for record in _parse_alone(source)]
+        return [batch for source in chunk for batch in _parse_alone(source)]
 
 
-def _parse_alone(source: Source) -> list[StructureRecord]:
+def _parse_alone(source: Source) -> list[StructureBatch]:
     try:
         return _executor(1).submit(_parse_chunk, [source]).result()
     except BrokenExecutor:
-        return [StructureRecord(source.name, error="the process that read it was killed, perhaps for want of memory")]
+        return [in_columns([StructureRecord(source.name, error="the process that read it was killed, perhaps for want of memory")])]
 
 
-def _parse_chunk(sources: list[Source]) -> list[StructureRecord]:
-    return [record for source in sources for record in parse_source(source)]
+def _parse_chunk(sources: list[Source | StructureRecord]) -> list[StructureBatch]:
+    """Parse files or their content; structures of many sites make several batches, so that few wait to be put into columns."""
+    batches = []
+    parsed: list[StructureRecord | Unchecked] = []
+    n_sites = 0
+    for source in sources:
+        found = [source] if isinstance(source, StructureRecord) else parse_source(source)
+        parsed += found
+        n_sites += sum(_n_sites(one.crystal) for one in found)
+        if n_sites > BATCH_SITES:
+            batches.append(in_columns(parsed))
+            parsed, n_sites = [], 0
+    return [*batches, in_columns(parsed)] if parsed else batches
 
 
-def parse_source(source: Source | StructureRecord | StructureBatch) -> list[Any]:
-    """Parse one file or its content to records; what is read already is handed back."""
-    if not isinstance(source, Source):
-        return [source]
+def _n_sites(structure: Structure | Crystal | None) -> int:
+    return 0 if structure is None else structure.n_sites if isinstance(structure, Crystal) else len(structure)
+
+
+def parse_source(source: Source) -> list[StructureRecord | Unchecked]:
+    """Parse one file or its content."""
     try:
         content = _content(source.content) if isinstance(source.content, Path) else source.content
-        crystals, notes = parse_structures(content, source.kind)
+        structures, notes = parse_structures(content, source.kind)
     except ValueError as error:
         return [StructureRecord(source.name, error=str(error))]
-    names = [source.name] if len(crystals) == 1 else [f"{source.name}#{number}" for number in range(1, len(crystals) + 1)]
-    return [StructureRecord(name, crystal, warnings=tuple(notes)) for name, crystal in zip(names, crystals, strict=True)]
+    names = [source.name] if len(structures) == 1 else [f"{source.name}#{number}" for number in range(1, len(structures) + 1)]
+    return [Unchecked(name, structure, tuple(notes)) for name, structure in zip(names, structures, strict=True)]
 
 
 def _content(path: Path) -> bytes:

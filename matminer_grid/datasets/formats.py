@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pymatgen.core import DummySpecies, Element, Lattice, Structure
 from pymatgen.core.composition import CompositionError
 from pymatgen.core.structure import StructureError
 
-from matminer_grid.crystal import Crystal, CrystalTable
+from matminer_grid.crystal import Crystal, CrystalTable, read_structures
 from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 MAX_FILE_SIZE = 50_000_000
 """Bytes that one structure file, archive member or JSON line may have, unpacked."""
@@ -60,6 +62,8 @@ UNREADABLE = (
 )
 """What parsers raise for files that they can't read; pymatgen's raise any of these, warnings too."""
 
+READ_AS_DUMMY = "it has species that are no elements; they are read as dummy species"
+
 _ISOTOPES = {"D": DEUTERIUM, "T": TRITIUM}
 
 
@@ -88,7 +92,7 @@ class StructureRecord:
 
 @dataclass(frozen=True, eq=False)
 class StructureBatch:
-    """Structures of one file that were read together: those of as many :class:`StructureRecord`, but their crystals in one table.
+    """Structures that were read together: those of as many :class:`StructureRecord`, but their crystals in one table.
 
     Parameters
     ----------
@@ -98,11 +102,14 @@ class StructureBatch:
         Those that could be read, in order.
     errors : dict of int to str
         Why the others couldn't, by their place among the names.
+    warnings : dict of int to tuple of str
+        What the parser warned of, likewise.
     """
 
     names: list[str]
     crystals: CrystalTable
     errors: dict[int, str]
+    warnings: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -113,14 +120,24 @@ class StructureBatch:
             return self
         first, last = (place - sum(row < place for row in self.errors) for place in (start, stop))
         errors = {row - start: error for row, error in self.errors.items() if start <= row < stop}
-        return StructureBatch(self.names[start:stop], self.crystals[first:last], errors)
+        notes = {row - start: texts for row, texts in self.warnings.items() if start <= row < stop}
+        return StructureBatch(self.names[start:stop], self.crystals[first:last], errors, notes)
 
     def records(self) -> Iterator[StructureRecord]:
         """Give the structures one by one."""
         crystals = iter(self.crystals)
         for row, name in enumerate(self.names):
             error = self.errors.get(row)
-            yield StructureRecord(name, next(crystals) if error is None else None, error)
+            yield StructureRecord(name, next(crystals) if error is None else None, error, self.warnings.get(row, ()))
+
+
+class Unchecked(NamedTuple):
+    """A structure as a parser gives it, with the name and warnings of a :class:`StructureRecord`."""
+
+    name: str
+    crystal: Structure | Crystal
+    warnings: tuple[str, ...]
+    error: None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +161,8 @@ def format_of(name: str) -> str | None:
     return next((kind for pattern, kind in FORMATS if fnmatch(lower, pattern)), None)
 
 
-def parse_structures(content: bytes, kind: str) -> tuple[list[Crystal], list[str]]:
-    """Read the crystals of one file.
+def parse_structures(content: bytes, kind: str) -> tuple[Sequence[Structure | Crystal], list[str]]:
+    """Read the structures of one file; whether they are valid crystals is not looked at yet.
 
     Parameters
     ----------
@@ -156,7 +173,7 @@ def parse_structures(content: bytes, kind: str) -> tuple[list[Crystal], list[str
 
     Returns
     -------
-    list of Crystal
+    list of Structure or Crystal
         At least one; several where a CIF has several blocks or a JSON file is a list.
     list of str
         What the parser warned of.
@@ -164,20 +181,43 @@ def parse_structures(content: bytes, kind: str) -> tuple[list[Crystal], list[str
     Raises
     ------
     ValueError
-        The file is too large, damaged, or holds no crystal.
+        The file is too large, damaged, or holds no structure.
     """
     if len(content) > MAX_FILE_SIZE:
         raise ValueError(f"it has more than {MAX_FILE_SIZE / 1e6:.0f} MB, the limit for one structure file")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            crystals, notes = (_parse_json(content), []) if kind == "json" else _parse_text(content, kind)
+            structures, notes = (_parse_json(content), []) if kind == "json" else _parse_text(content, kind)
         except UNREADABLE as error:
             raise ValueError(_explain(error, kind)) from error
-    if any(DUMMY in crystal.numbers for crystal in crystals):
-        notes.append("it has species that are no elements; they are read as dummy species")
     notes += [str(warning.message) for warning in caught if not issubclass(warning.category, (DeprecationWarning, FutureWarning))]
-    return crystals, list(dict.fromkeys(notes))
+    return structures, list(dict.fromkeys(notes))
+
+
+def in_columns(parsed: Sequence[StructureRecord | Unchecked]) -> StructureBatch:
+    """Put structures that were parsed one by one into one table; those that are no valid crystals become errors."""
+    errors = {row: str(found.error) for row, found in enumerate(parsed) if found.error is not None}
+    rows = [row for row in range(len(parsed)) if row not in errors]
+    crystals, invalid = read_structures([parsed[row].crystal for row in rows])
+    errors |= {rows[row]: str(error) for row, error in invalid.items()}
+    notes = {row: found.warnings for row, found in enumerate(parsed) if found.warnings}
+    if DUMMY in crystals.numbers:
+        read = [row for row in rows if row not in errors]
+        owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
+        for place in np.unique(owner[crystals.numbers == DUMMY]).tolist():
+            notes[read[place]] = (*notes.get(read[place], ()), READ_AS_DUMMY)
+    return StructureBatch([found.name for found in parsed], crystals, dict(sorted(errors.items())), notes)
+
+
+def stack(batches: list[StructureBatch]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
+    """Give the names of all structures, the crystals that could be read, and the errors of the others by row."""
+    names: list[str] = []
+    errors: dict[int, str] = {}
+    for batch in batches:
+        errors |= {len(names) + row: error for row, error in batch.errors.items()}
+        names += batch.names
+    return np.array(names, dtype=object), CrystalTable.concatenate(batch.crystals for batch in batches), errors
 
 
 def crystal_from_dict(entry: Any) -> Crystal:
@@ -261,13 +301,13 @@ def _loads(content: bytes | str) -> Any:
         raise ValueError(f"it is no valid JSON, or cut short: {error}") from error
 
 
-def _parse_json(content: bytes) -> list[Crystal]:
+def _parse_json(content: bytes) -> list[Structure | Crystal]:
     entry = _loads(content)
     if not isinstance(entry, list):
         return [crystal_from_dict(entry)]
     if not entry:
         raise ValueError("it is an empty list; structures are needed")
-    crystals = []
+    crystals: list[Structure | Crystal] = []
     for index, item in enumerate(entry):
         try:
             crystals.append(crystal_from_dict(item))
@@ -276,18 +316,18 @@ def _parse_json(content: bytes) -> list[Crystal]:
     return crystals
 
 
-def _parse_text(content: bytes, kind: str) -> tuple[list[Crystal], list[str]]:
+def _parse_text(content: bytes, kind: str) -> tuple[list[Structure | Crystal], list[str]]:
     text = content.decode("utf-8", errors="replace")
     if not text.strip():
         raise ValueError("it is empty")
     if kind == "cif":
         return _parse_cif(text)
     if kind == "poscar":
-        return _parse_poscar(text), []
-    return [Crystal.from_structure(Structure.from_str(text, fmt=kind))], []  # type: ignore[arg-type]
+        return [_parse_poscar(text)], []
+    return [Structure.from_str(text, fmt=kind)], []  # type: ignore[arg-type]
 
 
-def _parse_cif(text: str) -> tuple[list[Crystal], list[str]]:
+def _parse_cif(text: str) -> tuple[list[Structure | Crystal], list[str]]:
     from pymatgen.io.cif import CifParser  # noqa: PLC0415  0.3 s
 
     parser = CifParser.from_str(text)
@@ -296,16 +336,16 @@ def _parse_cif(text: str) -> tuple[list[Crystal], list[str]]:
         structures = parser.parse_structures(primitive=False, on_error="ignore")
     except ValueError as error:
         raise ValueError("; ".join(notes).replace("\n", " ") or str(error)) from error
-    return [Crystal.from_structure(structure) for structure in structures], notes
+    return list(structures), notes
 
 
-def _parse_poscar(text: str) -> list[Crystal]:
+def _parse_poscar(text: str) -> Structure:
     from pymatgen.io.vasp.inputs import BadPoscarWarning, Poscar  # noqa: PLC0415  0.6 s
 
     _check_poscar(text)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Elements in POSCAR cannot be determined", BadPoscarWarning)
-        return [Crystal.from_structure(Poscar.from_str(text, read_velocities=False).structure)]
+        return Poscar.from_str(text, read_velocities=False).structure
 
 
 def _check_poscar(text: str) -> None:

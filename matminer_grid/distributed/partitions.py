@@ -18,10 +18,11 @@ from sklearn.base import clone
 
 from matminer_grid._pieces import Folder, replacing, stamp
 from matminer_grid._version import __version__
+from matminer_grid.datasets.formats import stack
 from matminer_grid.distributed._tasks import check_client, count_rows, outcomes, partition_files, piece_name
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.models.kernel import GRIDKernelRegressor
-from matminer_grid.pipeline import compute_files, feature_settings, featurize_files, stack
+from matminer_grid.pipeline import compute_files, feature_settings, featurize_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matminer_grid.crystal import CrystalTable
-    from matminer_grid.datasets.formats import StructureBatch, StructureRecord
+    from matminer_grid.datasets.formats import StructureBatch
     from matminer_grid.featurizers.base import CrystalFeaturizer
 
 
@@ -315,9 +316,7 @@ def _load_once(path: str, *_stamp: int) -> GRIDKernelRegressor:
     return GRIDKernelRegressor.load(path).set_params(n_jobs=1)
 
 
-def _predicted(
-    structures: list[StructureRecord | StructureBatch], model: GRIDKernelRegressor, return_std: bool
-) -> tuple[pa.Table, list[list[str]]]:
+def _predicted(structures: list[StructureBatch], model: GRIDKernelRegressor, return_std: bool) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that the model can predict, and name and error of the others, in order."""
     names, crystals, reasons = stack(structures)
     read = np.delete(np.arange(len(names)), list(reasons))

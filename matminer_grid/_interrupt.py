@@ -26,11 +26,13 @@ def interruptible(kernel: Callable[..., Any], *arguments: Any, n_sites: int) -> 
     stop = np.zeros(1, np.bool_)
     if n_sites <= SITES_AT_ONCE or threading.current_thread() is not threading.main_thread():
         return kernel(*arguments, stop)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        future = pool.submit(kernel, *arguments, stop)
-        try:
-            while not future.done():
-                wait([future], timeout=POLL_SECONDS)
-        finally:
-            stop[0] = True
-        return future.result()
+    pool = ThreadPoolExecutor(max_workers=1)
+    future = pool.submit(kernel, *arguments, stop)
+    try:
+        while not future.done():
+            wait([future], timeout=POLL_SECONDS)
+    finally:
+        stop[0] = True
+        wait([future], timeout=1)  # a kernel that is being compiled looks at the flag later
+        pool.shutdown(wait=future.done())
+    return future.result()

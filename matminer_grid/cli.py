@@ -9,47 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from matminer_grid._cli import FAILED, clear_errors, print_table, row_names
+from matminer_grid.cli_data import data
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import pandas as pd
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-data = typer.Typer(no_args_is_help=True, help="Data sets of crystals and their properties.")
 app.add_typer(data, name="data")
-
-FAILED, INTERRUPTED = 1, 130
 
 
 @app.callback()
 def main() -> None:
     """Crystal-structure similarity across length scales."""
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Print what the library says of bad input, without a traceback, and end with exit code 1; 130 after Ctrl-C."""
-    try:
-        yield
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(FAILED) from error
-    except KeyboardInterrupt as error:
-        typer.echo("stopped", err=True)
-        raise typer.Exit(INTERRUPTED) from error
-
-
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table for people, numbers to the right."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 @app.command()
@@ -96,12 +68,6 @@ def featurize(
             typer.echo(f"structures that failed: {report.n_failed}; see {report.errors_file}", err=True)
     if report.n_failed:
         raise typer.Exit(FAILED)
-
-
-def row_names(properties: pd.DataFrame) -> list[str] | None:
-    """Give what names the rows of a data set, if it has a column that does."""
-    column = next((column for column in ("material_id", "name") if column in properties), None)
-    return None if column is None else properties[column].astype(str).tolist()
 
 
 def read_files(inputs: list[Path]) -> tuple[list[str], list[Any]]:
@@ -335,142 +301,3 @@ def labelled_crystals(inputs: list[Path] | None) -> tuple[list[str], Any]:
             raise ValueError(f"{inputs[0]}: the file holds no crystals")
         return row_names(properties) or [str(row) for row in range(len(crystals))], crystals
     return read_files(inputs)
-
-
-@data.command()
-def fetch(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="materials_project, or one of matminer's data sets, such as matbench_log_kvrh.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
-    *,
-    file: Annotated[Path | None, typer.Option(help="A matminer data set's file that was downloaded otherwise.")] = None,
-    bulk_modulus: Annotated[tuple[float, float], typer.Option(help="Materials Project: least and largest, in GPa.")] = (
-        0.0,
-        1000.0,
-    ),
-    shear_modulus: Annotated[tuple[float, float], typer.Option(help="Materials Project: least and largest, in GPa.")] = (
-        0.0,
-        1000.0,
-    ),
-    with_warnings: Annotated[bool, typer.Option(help="Materials Project: keep crystals that it warns of.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the provenance as JSON.")] = False,
-) -> None:
-    """Fetch a data set from the network and keep it as Parquet.
-
-    The Materials Project needs a key in the environment, as MP_API_KEY; a fetch that broke off goes on where it was when the same
-    command is given again.
-    """
-    from matminer_grid.datasets import fetch_materials_project, load_matminer_dataset, save_crystals
-
-    with clear_errors():
-        if source == "materials_project":
-            provenance = fetch_materials_project(
-                output,
-                bulk_modulus=bulk_modulus,
-                shear_modulus=shear_modulus,
-                with_warnings=with_warnings,
-                overwrite=overwrite,
-                pbar=not as_json,
-            )
-        else:
-            if output.exists() and not overwrite:
-                raise FileExistsError(f"{output} exists: choose another name, or say --overwrite")
-            crystals, properties = load_matminer_dataset(source, path=file)
-            provenance = {"source": f"matminer's data set {source}", "n_kept": len(crystals)}
-            save_crystals(output, crystals, properties, provenance)
-    typer.echo(json.dumps(provenance) if as_json else f"{provenance['n_kept']:,} crystals in {output}")
-
-
-@data.command("import")
-def import_(
-    inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Files, folders and archives of structures; Parquet, JSON lines.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
-    *,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that parse; -1: one a core.")] = -1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
-    """Gather the crystals of many files in one Parquet file, for the other commands to read; those that fail are named."""
-    from matminer_grid.datasets import import_crystals
-
-    with clear_errors():
-        report = import_crystals(inputs, output, overwrite=overwrite, n_jobs=jobs, pbar=not as_json)
-    if as_json:
-        typer.echo(json.dumps({"output": str(report.output), "crystals": report.n_crystals, "errors": report.errors}))
-    else:
-        typer.echo(f"{report.n_crystals:,} crystals in {report.output}")
-        for name, error in report.errors.items():
-            typer.echo(f"{name}: {error}", err=True)
-    if report.errors:
-        raise typer.Exit(FAILED)
-
-
-@data.command()
-def export(
-    file: Annotated[Path | None, typer.Argument(help="A Parquet file of crystals; the embedded elastic moduli by default.")] = None,
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or a file that ends in .jsonl or .jsonl.gz.")],
-    fmt: Annotated[str, typer.Option("--format", help="Files in a folder: cif or poscar.")] = "cif",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
-    """Write the crystals of a data set to a folder of CIF or POSCAR files, or with their properties to JSON lines."""
-    from matminer_grid.datasets import export_crystals, load_crystals, load_mp_elasticity_table
-
-    with clear_errors():
-        if file is None:
-            embedded = load_mp_elasticity_table()
-            crystals, properties = embedded.crystals, embedded.properties()
-        else:
-            crystals, properties = load_crystals(file)
-        names = row_names(properties)
-        failed = export_crystals(output, crystals, names, properties, fmt=fmt, pbar=not as_json)
-    n_written = len(crystals) - len(failed)
-    if as_json:
-        typer.echo(json.dumps({"output": str(output), "crystals": n_written, "errors": failed}))
-    else:
-        typer.echo(f"{n_written:,} crystals in {output}")
-        for row, error in failed.items():
-            typer.echo(f"{names[row] if names else f'row {row}'}: {error}", err=True)
-    if failed:
-        raise typer.Exit(FAILED)
-
-
-@data.command()
-def info(
-    file: Annotated[Path | None, typer.Argument(help="A Parquet file of crystals; the embedded elastic moduli by default.")] = None,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-) -> None:
-    """Say what a data set holds: crystals, sites, elements, and the range of each property."""
-    import numpy as np
-
-    from matminer_grid.datasets import load_crystals, load_mp_elasticity_table, read_provenance
-
-    with clear_errors():
-        if file is None:
-            embedded = load_mp_elasticity_table()
-            crystals = embedded.crystals
-            properties = embedded.properties()
-            provenance: dict[str, Any] = {"source": "Materials Project (CC BY 4.0), the entries of gridrdf 0.3.0"}
-        else:
-            crystals, properties = load_crystals(file)
-            provenance = read_provenance(file)
-    numbers = properties.select_dtypes("number")
-    ranges = {str(name): [float(column.min()), float(column.median()), float(column.max())] for name, column in numbers.items()}
-    sites = crystals.n_sites if len(crystals) else np.zeros(1, np.int64)
-    n_sites = [int(sites.min()), float(np.median(sites)), int(sites.max())]
-    n_elements = len(np.unique(crystals.numbers))
-    name = str(file or "mp_elasticity (embedded)")
-    if as_json:
-        answer = {"data": name, "crystals": len(crystals), "sites": n_sites, "elements": n_elements, "properties": ranges}
-        typer.echo(json.dumps(answer | {"provenance": provenance}, default=str))
-        return
-    typer.echo(f"{name}: {len(crystals):,} crystals of {n_elements} elements")
-    rows = [[quantity, *(f"{value:g}" for value in values)] for quantity, values in ({"sites a cell": n_sites} | ranges).items()]
-    print_table(["", "least", "median", "most"], rows)
-    for key, value in provenance.items():
-        typer.echo(f"{key}: {value}")

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition, SiteCollection
 
-from matminer_grid.crystal import Crystal, CrystalTable
+from matminer_grid.crystal import Crystal
+from matminer_grid.crystal_table import CrystalTable
 from matminer_grid.elements import MODIFIED_PETTIFOR, MODIFIED_PETTIFOR_ELEMENTS, SUBSTITUTION_ELEMENTS, species_symbol
 
 if TYPE_CHECKING:

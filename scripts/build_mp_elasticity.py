@@ -28,7 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pymatgen.core import Element, Lattice
 
-from matminer_grid.crystal import Crystal, CrystalTable
+from matminer_grid.crystal import Crystal
+from matminer_grid.crystal_table import CrystalTable
 from matminer_grid.elements import MODIFIED_PETTIFOR, SUBSTITUTION_ELEMENTS
 
 SDIST = "gridrdf-0.3.0"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pymatgen.core import Structure
 
-    from matminer_grid.crystal import CrystalTable
+    from matminer_grid.crystal_table import CrystalTable
     from matminer_grid.datasets.formats import StructureBatch
 
 ROW_GROUP = 2000

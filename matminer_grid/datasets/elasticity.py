@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matminer_grid._embedded import read_embedded
-from matminer_grid.crystal import CrystalTable
+from matminer_grid.crystal_table import CrystalTable
 
 if TYPE_CHECKING:
     import numpy as np

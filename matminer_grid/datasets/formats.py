@@ -14,7 +14,8 @@ from pymatgen.core import DummySpecies, Element, Lattice, Structure
 from pymatgen.core.composition import CompositionError
 from pymatgen.core.structure import StructureError
 
-from matminer_grid.crystal import Crystal, CrystalTable, read_structures
+from matminer_grid.crystal import Crystal
+from matminer_grid.crystal_table import CrystalTable, read_structures
 from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from pymatgen.core import Composition
 from tqdm.auto import tqdm
 
 from matminer_grid._pieces import replacing
-from matminer_grid.crystal import Crystal, CrystalTable
+from matminer_grid.crystal import Crystal
+from matminer_grid.crystal_table import CrystalTable
 from matminer_grid.datasets.formats import crystal_from_dict
 from matminer_grid.datasets.materials_project_client import Client
 from matminer_grid.datasets.parquet import PROVENANCE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matminer_grid.crystal import CrystalTable
+from matminer_grid.crystal_table import CrystalTable
 from matminer_grid.datasets.formats import Source, StructureBatch, StructureRecord, crystal_from_dict
 
 if TYPE_CHECKING:

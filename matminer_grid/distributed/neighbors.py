@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import clone
 
-from matminer_grid.crystal import CrystalTable, as_crystals
+from matminer_grid.crystal_table import CrystalTable, as_crystals
 from matminer_grid.datasets.parquet import load_crystals
 from matminer_grid.distributed._tasks import check_client, count_rows, outcomes, partition_files, piece_name
 from matminer_grid.pipeline import load_features

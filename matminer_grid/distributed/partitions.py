@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from matminer_grid.crystal import CrystalTable
+    from matminer_grid.crystal_table import CrystalTable
     from matminer_grid.datasets.formats import StructureBatch
     from matminer_grid.featurizers.base import CrystalFeaturizer
 

@@ -15,7 +15,7 @@ from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from matminer_grid.crystal import CrystalTable
+    from matminer_grid.crystal_table import CrystalTable
 
 LARGEST_NUMBER = 103
 """Atomic number of Lr, the last element of the modified Pettifor scale."""

@@ -19,7 +19,8 @@ from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
 
 from matminer_grid._interrupt import SITES_AT_ONCE
-from matminer_grid.crystal import Crystal, CrystalTable, as_crystals, read_structures
+from matminer_grid.crystal import Crystal
+from matminer_grid.crystal_table import CrystalTable, as_crystals, read_structures
 from matminer_grid.kernels.grid import compress
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from matminer_grid.kernels.grid import reduce_cell
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from matminer_grid.crystal import CrystalTable
+    from matminer_grid.crystal_table import CrystalTable
 
     FloatArray = NDArray[np.float64]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from joblib import Parallel, delayed
 
-from matminer_grid.crystal import Crystal, CrystalTable, as_crystal
+from matminer_grid.crystal import Crystal, as_crystal
+from matminer_grid.crystal_table import CrystalTable
 from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, in_pieces
 from matminer_grid.kernels import grid as kernels
 

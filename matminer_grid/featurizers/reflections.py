@@ -10,13 +10,15 @@ import numpy as np
 import spglib
 
 from matminer_grid._interrupt import interruptible
-from matminer_grid.crystal import Crystal, CrystalTable, as_crystal
+from matminer_grid.crystal import Crystal, as_crystal
 from matminer_grid.kernels import reciprocal
 from matminer_grid.scattering import check_scattering, missing_scattering, scattering_coefficients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
+
+    from matminer_grid.crystal_table import CrystalTable
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-    from matminer_grid.crystal import Crystal, CrystalTable
+    from matminer_grid.crystal import Crystal
+    from matminer_grid.crystal_table import CrystalTable
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]

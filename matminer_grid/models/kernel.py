@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pymatgen.core import Structure
 
-    from matminer_grid.crystal import Crystal, CrystalTable
+    from matminer_grid.crystal import Crystal
+    from matminer_grid.crystal_table import CrystalTable
 
     FloatArray = NDArray[np.float64]
 

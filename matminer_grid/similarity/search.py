@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
 from matminer_grid.composition import METRICS
-from matminer_grid.crystal import as_crystals
+from matminer_grid.crystal_table import as_crystals
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.similarity.composition import SubstitutionIndex, composition_vectors
 from matminer_grid.similarity.grid import Histograms, group_scales, n_threads

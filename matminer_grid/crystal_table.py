@@ -1,0 +1,394 @@
+"""Many crystals in columns: from and to pymatgen, Arrow and Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pymatgen.core import Composition, Structure
+
+from matminer_grid._arrow import column_of_lists, lists
+from matminer_grid.crystal import KNOWN_NUMBERS, MINIMUM_RELATIVE_VOLUME, OCCUPANCY_TOLERANCE, Crystal, species_number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalTable(Sequence[Crystal]):
+    """Many crystals in columns: N crystals with S sites and M species in all.
+
+    Indexing with an integer gives a :class:`Crystal`, with a slice, a mask or an integer array a smaller table.
+
+    Parameters
+    ----------
+    lattices : ndarray of shape (N, 3, 3)
+        Lattice vectors as rows, in Å.
+    site_offsets, species_offsets : ndarray of shape (N + 1,)
+        Crystal i has the sites ``site_offsets[i]:site_offsets[i + 1]`` and likewise its species.
+    frac_coords : ndarray of shape (S, 3)
+        Fractional coordinates.
+    numbers, occupancies, site_index : ndarray of shape (M,)
+        As in :class:`Crystal`; `site_index` counts from 0 in each crystal.
+
+    Examples
+    --------
+    >>> from matminer_grid.datasets import load_mp_elasticity_table
+    >>> table = load_mp_elasticity_table().crystals
+    >>> len(table), table[0].formula
+    (12178, 'Ge2 H6 Cl2')
+    """
+
+    lattices: FloatArray
+    site_offsets: IntArray
+    frac_coords: FloatArray
+    species_offsets: IntArray
+    numbers: IntArray
+    occupancies: FloatArray
+    site_index: IntArray
+
+    def __len__(self) -> int:
+        return len(self.lattices)
+
+    @overload
+    def __getitem__(self, index: int) -> Crystal: ...
+    @overload
+    def __getitem__(self, index: slice | ArrayLike) -> CrystalTable: ...
+    def __getitem__(self, index: Any) -> Crystal | CrystalTable:
+        if isinstance(index, (int, np.integer)):
+            i = range(len(self))[index]
+            own_sites = slice(self.site_offsets[i], self.site_offsets[i + 1])
+            own_species = slice(self.species_offsets[i], self.species_offsets[i + 1])
+            return Crystal(
+                self.lattices[i],
+                self.frac_coords[own_sites],
+                self.numbers[own_species],
+                self.occupancies[own_species],
+                self.site_index[own_species],
+            )
+        rows = np.arange(len(self))[index]
+        sites, site_offsets = _gather(self.site_offsets, rows)
+        species, species_offsets = _gather(self.species_offsets, rows)
+        return CrystalTable(
+            self.lattices[rows],
+            site_offsets,
+            self.frac_coords[sites],
+            species_offsets,
+            self.numbers[species],
+            self.occupancies[species],
+            self.site_index[species],
+        )
+
+    def __iter__(self) -> Iterator[Crystal]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def n_sites(self) -> IntArray:
+        """Number of sites of each crystal, shape (N,)."""
+        return np.diff(self.site_offsets)
+
+    @property
+    def site_occupancies(self) -> FloatArray:
+        """Total occupancy of every site, shape (S,)."""
+        site = self.site_index + np.repeat(self.site_offsets[:-1], np.diff(self.species_offsets))
+        return np.bincount(site, weights=self.occupancies, minlength=len(self.frac_coords)).astype(np.float64, copy=False)
+
+    @classmethod
+    def from_crystals(cls, crystals: Iterable[Crystal]) -> CrystalTable:
+        """Stack crystals, in their order.
+
+        Parameters
+        ----------
+        crystals : iterable of Crystal
+
+        Returns
+        -------
+        CrystalTable
+        """
+        crystals = list(crystals)
+        if not crystals:
+            empty_int, empty_float = np.zeros(0, np.int64), np.zeros(0)
+            zero = np.zeros(1, np.int64)
+            return cls(np.zeros((0, 3, 3)), zero, np.zeros((0, 3)), zero, empty_int, empty_float, empty_int)
+        return cls(
+            np.stack([crystal.lattice for crystal in crystals]),
+            np.cumsum([0] + [crystal.n_sites for crystal in crystals]),
+            np.concatenate([crystal.frac_coords for crystal in crystals]),
+            np.cumsum([0] + [len(crystal.numbers) for crystal in crystals]),
+            np.concatenate([crystal.numbers for crystal in crystals]),
+            np.concatenate([crystal.occupancies for crystal in crystals]),
+            np.concatenate([crystal.site_index for crystal in crystals]),
+        )
+
+    @classmethod
+    def concatenate(cls, tables: Iterable[CrystalTable]) -> CrystalTable:
+        """Stack tables, in their order.
+
+        Parameters
+        ----------
+        tables : iterable of CrystalTable
+
+        Returns
+        -------
+        CrystalTable
+        """
+        tables = list(tables) or [cls.from_crystals([])]
+
+        def offsets(name: str) -> IntArray:
+            return np.concatenate(([0], np.cumsum(np.concatenate([np.diff(getattr(table, name)) for table in tables]))))
+
+        return cls(
+            np.concatenate([table.lattices for table in tables]),
+            offsets("site_offsets"),
+            np.concatenate([table.frac_coords for table in tables]),
+            offsets("species_offsets"),
+            np.concatenate([table.numbers for table in tables]),
+            np.concatenate([table.occupancies for table in tables]),
+            np.concatenate([table.site_index for table in tables]),
+        )
+
+    @classmethod
+    def from_structures(cls, structures: Iterable[Structure | Crystal]) -> CrystalTable:
+        """Stack the arrays of pymatgen structures, or crystals; errors name the row.
+
+        Parameters
+        ----------
+        structures : iterable of pymatgen.core.Structure or Crystal
+
+        Returns
+        -------
+        CrystalTable
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`Crystal.from_structure`, with the row in front.
+        """
+        table, errors = read_structures(list(structures))
+        for row, error in errors.items():
+            raise type(error)(f"row {row}: {error}") from error
+        return table
+
+    def errors(self) -> dict[int, ValueError]:
+        """Find the rows that are no valid crystals.
+
+        Returns
+        -------
+        dict of int to ValueError
+            What :class:`Crystal` raises for each of these rows; empty if all are valid.
+        """
+        edges = np.linalg.norm(self.lattices, axis=2).prod(axis=1)
+        with np.errstate(invalid="ignore"):
+            volumes = np.abs(np.linalg.det(self.lattices))
+            suspicious = ~((volumes > MINIMUM_RELATIVE_VOLUME * edges) & np.isfinite(volumes)) | (self.n_sites == 0)
+        site_owner = np.repeat(np.arange(len(self)), self.n_sites)
+        suspicious[site_owner[~np.isfinite(self.frac_coords).all(axis=1)]] = True
+        totals = self.site_occupancies
+        suspicious[site_owner[~((totals > 0) & (totals <= 1 + OCCUPANCY_TOLERANCE))]] = True
+        species_owner = np.repeat(np.arange(len(self)), np.diff(self.species_offsets))
+        steps = np.diff(self.site_index, prepend=0)
+        first = self.species_offsets[:-1][np.diff(self.species_offsets) > 0]
+        steps[first] = self.site_index[first]
+        first_or_next = (steps == 0) | (steps == 1)
+        first_or_next[first] = steps[first] == 0
+        known = np.isin(self.numbers, list(KNOWN_NUMBERS))
+        possible = (self.occupancies > 0) & (self.occupancies <= 1 + OCCUPANCY_TOLERANCE)
+        suspicious[species_owner[~(first_or_next & known & possible)]] = True
+        errors = {}
+        for row in np.nonzero(suspicious)[0].tolist():
+            try:
+                self[row]
+            except ValueError as error:
+                errors[row] = error
+        return errors
+
+    def to_structures(self) -> list[Structure]:
+        """Build the pymatgen structures of all crystals."""
+        compositions: dict[tuple[tuple[int, float], ...], Composition] = {}
+        return [crystal._to_structure(compositions) for crystal in self]
+
+    def to_arrow(self) -> pa.Table:
+        """Give the crystals as an Arrow table, one row each.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns: `lattice` (9 values, rows of the matrix in Å), `frac_coords` (3 a site), `numbers`, and for disordered crystals
+            `occupancies` and `site_index` (null where every site holds one species fully).
+        """
+        ordered = self._ordered()
+        return pa.table(
+            {
+                "lattice": pa.FixedSizeListArray.from_arrays(pa.array(self.lattices.ravel()), 9),
+                "frac_coords": lists(3 * self.site_offsets, self.frac_coords.ravel()),
+                "numbers": lists(self.species_offsets, self.numbers.astype(np.int16)),
+                "occupancies": lists(self.species_offsets, self.occupancies, null=ordered),
+                "site_index": lists(self.species_offsets, self.site_index.astype(np.int32), null=ordered),
+            }
+        )
+
+    def _ordered(self) -> NDArray[np.bool_]:
+        partial = np.zeros(len(self), dtype=bool)
+        owner = np.repeat(np.arange(len(self)), np.diff(self.species_offsets))
+        partial[owner[self.occupancies != 1]] = True
+        return ~partial & (np.diff(self.species_offsets) == np.diff(self.site_offsets))
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> CrystalTable:
+        """Read crystals from the columns that :meth:`to_arrow` writes.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            It may have other columns too.
+
+        Returns
+        -------
+        CrystalTable
+            Its rows are not checked; :meth:`errors` does that.
+
+        Raises
+        ------
+        ValueError
+            A column is missing or holds something else, or lists don't fit together.
+        """
+        lattice_offsets, lattices = column_of_lists(table, "lattice", pa.float64())
+        if (np.diff(lattice_offsets) != 9).any():
+            raise ValueError("the column lattice must hold 9 numbers a row: the lattice vectors in Å")
+        coordinate_offsets, frac_coords = column_of_lists(table, "frac_coords", pa.float64())
+        species_offsets, numbers = column_of_lists(table, "numbers", pa.int64())
+        site_offsets = coordinate_offsets // 3
+        if (3 * site_offsets != coordinate_offsets).any():
+            raise ValueError("the column frac_coords must hold 3 numbers a site")
+        n_species = np.diff(species_offsets)
+        occupancies = np.ones(len(numbers))
+        site_index = np.arange(len(numbers)) - np.repeat(species_offsets[:-1], n_species)
+        for name, values, kind in (("occupancies", occupancies, pa.float64()), ("site_index", site_index, pa.int64())):
+            if name in table.column_names:
+                offsets, filled = column_of_lists(table, name, kind)
+                length = np.diff(offsets)
+                given = length > 0
+                if (length[given] != n_species[given]).any():
+                    raise ValueError(f"the column {name} must be null or hold one number a species")
+                values[np.repeat(given, n_species)] = filled
+        if ((site_index < 0) | (site_index >= np.repeat(np.diff(site_offsets), n_species))).any():
+            raise ValueError("numbers without occupancies and site_index must have one entry a site")
+        return cls(
+            lattices.reshape(-1, 3, 3),
+            site_offsets,
+            frac_coords.reshape(-1, 3),
+            species_offsets,
+            numbers,
+            occupancies,
+            site_index,
+        )
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the columns of :meth:`to_arrow` to a Parquet file.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        pq.write_table(self.to_arrow(), path, compression="zstd")
+
+    @classmethod
+    def from_parquet(cls, path: str | Path) -> CrystalTable:
+        """Read crystals from a Parquet file with the columns of :meth:`to_arrow`.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        CrystalTable
+
+        Raises
+        ------
+        OSError, ValueError
+            The file can't be read, or as :meth:`from_arrow`.
+        """
+        return cls.from_arrow(pq.read_table(path))
+
+
+def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, Exception]]:
+    """Read what can be read: a table of the valid structures, in order, and the errors of the others by row.
+
+    Entries may be pymatgen structures or :class:`Crystal` objects.
+    """
+    errors: dict[int, Exception] = {}
+    lattices: list[Any] = []
+    coords: list[Any] = []
+    numbers: list[int] = []
+    occupancies: list[float] = []
+    site_index: list[int] = []
+    n_sites, n_species = [0], [0]
+    for row, structure in enumerate(structures):
+        if isinstance(structure, Crystal):
+            lattices.append(structure.lattice)
+            coords.extend(structure.frac_coords)
+            numbers.extend(structure.numbers)
+            occupancies.extend(structure.occupancies)
+            site_index.extend(structure.site_index)
+            n_sites.append(structure.n_sites)
+            n_species.append(len(structure.numbers))
+            continue
+        if not (isinstance(structure, Structure) and structure.sites and structure.lattice.pbc == (True, True, True)):
+            errors[row] = _error_of(structure)
+            continue
+        before = len(numbers)
+        for index, site in enumerate(structure.sites):
+            coords.append(site.frac_coords)
+            for species, occupancy in site.species.items():
+                numbers.append(species_number(species))
+                occupancies.append(occupancy)
+                site_index.append(index)
+        lattices.append(structure.lattice.matrix)
+        n_sites.append(len(structure.sites))
+        n_species.append(len(numbers) - before)
+    table = CrystalTable(
+        np.array(lattices, dtype=np.float64).reshape(-1, 3, 3),
+        np.cumsum(n_sites),
+        np.array(coords, dtype=np.float64).reshape(-1, 3),
+        np.cumsum(n_species),
+        np.array(numbers, dtype=np.int64),
+        np.array(occupancies, dtype=np.float64),
+        np.array(site_index, dtype=np.int64),
+    )
+    invalid = table.errors()
+    if invalid:
+        read = [row for row in range(len(structures)) if row not in errors]
+        errors |= {read[row]: _error_of(structures[read[row]]) for row in invalid}
+        table = table[[row for row in range(len(table)) if row not in invalid]]
+    return table, dict(sorted(errors.items()))
+
+
+def _error_of(structure: Any) -> Exception:
+    try:
+        Crystal.from_structure(structure)
+    except (TypeError, ValueError) as error:
+        return error
+    raise AssertionError("a structure that can be read was taken for an invalid one")
+
+
+def as_crystals(structures: Any) -> Sequence[Any]:
+    """Give one or many structures as a sequence: a table stays one, a single crystal becomes a list."""
+    if isinstance(structures, (Structure, Crystal)):
+        return [structures]
+    return structures
+
+
+def _gather(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    lengths = np.diff(offsets)[rows]
+    new = np.concatenate(([0], np.cumsum(lengths)))
+    return np.arange(new[-1]) + np.repeat(offsets[rows] - new[:-1], lengths), new

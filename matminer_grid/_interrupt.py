@@ -1,15 +1,23 @@
-"""Ctrl-C during kernels that take long: Python looks at signals only after a compiled function has returned."""
+"""Threads that Ctrl-C stops at once: Python looks at signals only after a compiled function has returned."""
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    Flag = NDArray[np.bool_]
+
+T = TypeVar("T")
 
 SITES_AT_ONCE = 1000
 """Sites that no kernel takes longer than about a second for: a million reflections of so many take 1.2 s."""
@@ -17,22 +25,66 @@ SITES_AT_ONCE = 1000
 POLL_SECONDS = 0.2
 """Waiting without a limit could not be interrupted on Windows."""
 
+_watched = threading.local()
 
-def interruptible(kernel: Callable[..., Any], *arguments: Any, n_sites: int) -> Any:
-    """Call a kernel whose last argument, an array of one bool, makes it return early when it becomes true; Ctrl-C does that.
 
-    For many sites the kernel runs in a thread while this one waits. Only the main thread gets signals; in others, it just runs.
+def new_flag() -> Flag:
+    """Make a flag, an array of one bool, that makes work stop early when it becomes true."""
+    return np.zeros(1, np.bool_)
+
+
+@contextmanager
+def watching(stop: Flag) -> Iterator[None]:
+    """Let the kernels that are called in this thread watch a flag."""
+    _watched.stop = stop
+    try:
+        yield
+    finally:
+        del _watched.stop
+
+
+def interruptible(kernel: Callable[..., T], *arguments: Any, n_sites: int) -> T:
+    """Call a kernel whose last argument is a flag; for many sites in a thread, so that Ctrl-C is heard and raises the flag.
+
+    Only the main thread gets signals. In others the kernel just runs, and watches the flag of :func:`watching`.
     """
-    stop = np.zeros(1, np.bool_)
+    stop = getattr(_watched, "stop", None)
+    stop = new_flag() if stop is None else stop
     if n_sites <= SITES_AT_ONCE or threading.current_thread() is not threading.main_thread():
         return kernel(*arguments, stop)
-    pool = ThreadPoolExecutor(max_workers=1)
-    future = pool.submit(kernel, *arguments, stop)
     try:
-        while not future.done():
-            wait([future], timeout=POLL_SECONDS)
-    finally:
+        (result,) = in_threads(lambda _: kernel(*arguments, stop), [None], 1, stop)
+    except Exception:
+        stop[0] = False  # the kernel failed, MemoryError say, and others may go on
+        raise
+    return result
+
+
+def in_threads(function: Callable[[Any], T], arguments: Iterable[Any], n_threads: int, stop: Flag) -> Generator[T]:
+    """Call a function for each argument, in threads, and give the results in order; few wait to be fetched.
+
+    If it is broken off, by an error, Ctrl-C or `close`, the flag is raised, and what has begun is waited for, a second at most.
+    """
+    pool = ThreadPoolExecutor(n_threads)
+    pending: deque[Future[T]] = deque()
+    try:
+        for argument in arguments:
+            pending.append(pool.submit(function, argument))
+            if len(pending) > 2 * n_threads:
+                yield _first(pending)
+        while pending:
+            yield _first(pending)
+    except BaseException:  # Ctrl-C and the generator's end too: the threads are told before it goes on
         stop[0] = True
-        wait([future], timeout=1)  # a kernel that is being compiled looks at the flag later
-        pool.shutdown(wait=future.done())
-    return future.result()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        begun = [future for future in pending if not future.cancelled()]
+        finished = not wait(begun, timeout=1).not_done  # a kernel that is being compiled looks at the flag later
+        pool.shutdown(wait=finished)
+
+
+def _first(pending: deque[Future[T]]) -> T:
+    while not pending[0].done():
+        wait([pending[0]], timeout=POLL_SECONDS)
+    return pending.popleft().result()

@@ -19,7 +19,7 @@ from matminer_grid import _embedded
 from matminer_grid.cli import app
 from matminer_grid.datasets import fetch_materials_project, load_crystals, load_mp_elasticity_table, read_provenance
 from matminer_grid.datasets.materials_project import FIELDS, parse_documents
-from matminer_grid.datasets.materials_project_client import ATTEMPTS, Client
+from matminer_grid.datasets.materials_project_client import Client
 
 pytest.importorskip("mp_api", reason="mp-api is not installed: pip install 'matminer-grid[mp]'")
 
@@ -243,34 +243,34 @@ def test_lasting_faults_keep_what_was_fetched(api, tmp_path, fault, caplog, capf
     assert len(api.seen) == before + 2  # two pieces; neither the identifiers nor the first piece again
 
 
+def break_off(api, path, **options) -> None:
+    """Let a fetch fail after its first piece."""
+    api.faults, api.forever = ["none", "none"], "500"
+    with pytest.raises(ConnectionError):
+        fetch(api, path, **options)
+    api.forever = None
+
+
 def test_resumed_file_is_the_same(api, tmp_path):
     api.documents[8]["universal_anisotropy"] = 0.5  # no NaN, which equals nothing
     fetch(api, tmp_path / "whole.parquet")
-    api.faults = ["none", "none", *["500"] * ATTEMPTS]
-    with pytest.raises(ConnectionError):
-        fetch(api, tmp_path / "mp.parquet")
+    break_off(api, tmp_path / "mp.parquet")
     fetch(api, tmp_path / "mp.parquet")
     assert pq.read_table(tmp_path / "mp.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
 
 
 def test_damaged_pieces_and_plans_are_fetched_again(api, tmp_path):
-    api.faults = ["none", "none", *["500"] * ATTEMPTS]
-    with pytest.raises(ConnectionError):
-        fetch(api, tmp_path / "mp.parquet")
+    break_off(api, tmp_path / "mp.parquet")
     (tmp_path / "mp.parquet.parts" / "000000.parquet").write_bytes(b"PAR1")
     (tmp_path / "mp.parquet.parts" / ".000001.parquet.77").write_bytes(b"left by a kill")
     assert fetch(api, tmp_path / "mp.parquet")["n_kept"] == len(GOOD)
-    api.faults = ["none", "none", *["500"] * ATTEMPTS]
-    with pytest.raises(ConnectionError):
-        fetch(api, tmp_path / "mp.parquet", overwrite=True)
+    break_off(api, tmp_path / "mp.parquet", overwrite=True)
     (tmp_path / "mp.parquet.parts" / "plan.json").write_text("{", encoding="ascii")
     assert fetch(api, tmp_path / "mp.parquet", overwrite=True)["n_kept"] == len(GOOD)
 
 
 def test_new_version_of_the_database_starts_anew(api, tmp_path, monkeypatch):
-    api.faults = ["none", "none", *["500"] * ATTEMPTS]
-    with pytest.raises(ConnectionError):
-        fetch(api, tmp_path / "mp.parquet")
+    break_off(api, tmp_path / "mp.parquet")
     monkeypatch.setattr(Client, "database_version", "2027.01.01")
     before = len(api.seen)
     assert fetch(api, tmp_path / "mp.parquet")["database_version"] == "2027.01.01"

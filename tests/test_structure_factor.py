@@ -13,7 +13,7 @@ from sklearn.base import clone
 from matminer_grid import Crystal, CrystalTable, StructureFactorFeaturizer, hkl_intensities
 from matminer_grid.featurizers.base import COPPER
 from matminer_grid.featurizers.reflections import MAX_REFLECTIONS
-from matminer_grid.kernels import cells
+from matminer_grid.kernels import cells, reciprocal
 from matminer_grid.scattering import XRAY_S_LIMIT, scattering_factor
 from tests import naive_reciprocal as naive
 from tests.conftest import (
@@ -547,3 +547,25 @@ class TestBadInput:
         assert not featurizer.precheck("NaCl")
         with pytest.raises(TypeError, match="a pymatgen Structure"):
             featurizer.featurize("NaCl")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_large_crystal_that_fails_leaves_the_others(sample, monkeypatch, n_jobs):
+    """More than a thousand sites are computed in a thread of their own."""
+    kernel = reciprocal.radial_batch
+
+    def short_of_memory(lattices, site_offsets, *arguments):
+        if site_offsets[-1] > 1000:
+            raise MemoryError("no more")
+        kernel(lattices, site_offsets, *arguments)
+
+    monkeypatch.setattr(reciprocal, "radial_batch", short_of_memory)
+    crystals = [sample[0], supercell(sample[1], 8 * np.eye(3, dtype=int)), *sample[2:150]]
+    assert crystals[1].n_sites > 1000
+    featurizer = StructureFactorFeaturizer("radial")
+    featurizer.set_n_jobs(n_jobs)
+    found = featurizer.featurize_many(crystals, ignore_errors=True, pbar=False)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(np.delete(found, 1, axis=0), featurizer.featurize_many([sample[0], *sample[2:150]], pbar=False))
+    with pytest.raises(MemoryError, match=r"row 1: .*: a cell of [0-9,]+ site"):
+        featurizer.featurize_many(crystals, pbar=False)

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import traceback
 from abc import abstractmethod
-from contextlib import ExitStack
+from contextlib import closing
 from copy import deepcopy
-from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import scipy.sparse
-from joblib import Parallel, delayed
+from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
 
-from matminer_grid._interrupt import SITES_AT_ONCE
+from matminer_grid._interrupt import in_threads, new_flag, watching
 from matminer_grid.crystal import Crystal
 from matminer_grid.crystal_table import CrystalTable, as_crystals, read_structures
 from matminer_grid.kernels.grid import compress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
     from pymatgen.core import Structure
+
+    from matminer_grid._interrupt import Flag
 
 T = TypeVar("T")
 
 CHUNK_SIZE = 128
 """Structures handed to a kernel at once."""
+
+PIECE_SITES = 4000
+"""Sites that are computed before Ctrl-C is looked for."""
 
 CACHED_ROWS = 8
 """Rows of dense features that stay in cache while they are made sparse."""
@@ -134,7 +138,7 @@ class CrystalFeaturizer(BaseFeaturizer):
     ) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
         self._check_parameters()
         structures = _entries(entries)
-        stop = Event()
+        stop = new_flag()
 
         def compute(start: int) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
             chunk = structures[start : start + CHUNK_SIZE]
@@ -231,7 +235,7 @@ class CrystalFeaturizer(BaseFeaturizer):
     @property
     def _n_threads(self) -> int:
         """Number of threads: one where joblib has spread the work over its workers already, so that cores aren't shared."""
-        return 1 if get_active_backend()[0].nesting_level else self.n_jobs
+        return 1 if get_active_backend()[0].nesting_level else effective_n_jobs(self.n_jobs)
 
     def _generate_column_labels(self, multiindex: bool, return_errors: bool) -> Any:
         self._compile()  # matminer asks for the labels before it starts a pool of processes
@@ -256,7 +260,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         self._check_parameters()
         structures = _entries(entries)
         features = np.empty((len(structures), self.n_features))
-        stop = Event()
+        stop = new_flag()
 
         def compute(start: int) -> tuple[None, dict[int, Exception]]:
             rows = slice(start, start + CHUNK_SIZE)
@@ -271,30 +275,22 @@ class CrystalFeaturizer(BaseFeaturizer):
         self,
         compute: Callable[[int], tuple[T, dict[int, Exception]]],
         n: int,
-        stop: Event,
+        stop: Flag,
         ignore_errors: bool,
         pbar: bool | dict[str, Any],
     ) -> Iterator[tuple[dict[int, Exception], T]]:
         """Call a function with the first row of each chunk, in threads; give the errors by row and its results, in order.
 
-        Unless errors are ignored, that of the first row that failed is raised. However it ends, threads are told to stop.
+        Unless errors are ignored, that of the first row that failed is raised.
         """
         starts = range(0, n, CHUNK_SIZE)
-        wanted = (start for start in starts if not stop.is_set())
         options = {"desc": type(self).__name__, "total": n, "disable": not pbar}
-        with ExitStack() as at_end:
-            bar = at_end.enter_context(tqdm(**options | (pbar if isinstance(pbar, dict) else {})))
-            at_end.callback(stop.set)
-            if self._n_threads == 1 or len(starts) < 2:
-                results: Iterable[Any] = map(compute, wanted)
-            else:
-                parallel = Parallel(n_jobs=self._n_threads, require="sharedmem", return_as="generator")
-                results = parallel(map(delayed(compute), wanted))
+        with (
+            tqdm(**options | (pbar if isinstance(pbar, dict) else {})) as bar,
+            closing(self._in_threads(compute, starts, stop)) as results,
+        ):
             for start, (result, errors) in zip(starts, results, strict=True):
                 if errors and not ignore_errors:
-                    stop.set()
-                    for _ in results:  # joblib warns unless what is under way is waited for
-                        pass
                     row, error = next(iter(errors.items()))
                     raise type(error)(
                         f"row {start + row}: {error} (ignore_errors=True skips such rows when featurizing many)"
@@ -302,7 +298,14 @@ class CrystalFeaturizer(BaseFeaturizer):
                 bar.update(min(CHUNK_SIZE, n - start))
                 yield {start + row: error for row, error in errors.items()}, result
 
-    def _fill(self, structures: Sequence[Any], out: NDArray[np.float64], stop: Event | None = None) -> dict[int, Exception]:
+    def _in_threads(self, compute: Callable[[int], T], starts: range, stop: Flag) -> Generator[T]:
+        """Call a function with the first row of each chunk; give its results in order."""
+        n_threads = self._n_threads
+        if n_threads == 1 or len(starts) < 2:
+            return (compute(start) for start in starts)
+        return in_threads(compute, starts, n_threads, stop)
+
+    def _fill(self, structures: Sequence[Any], out: NDArray[np.float64], stop: Flag | None = None) -> dict[int, Exception]:
         """Fill one row of `out` for each structure, with NaN where it fails; give the errors by row."""
         table, rows, errors = _read(structures)
         features = out if not errors else np.empty((len(table), self.n_features))
@@ -318,20 +321,22 @@ def in_pieces(
     compute: Callable[[CrystalTable, NDArray[np.float64]], dict[int, Exception]],
     table: CrystalTable,
     out: NDArray[np.float64],
-    stop: Event | None = None,
+    stop: Flag | None = None,
 ) -> dict[int, Exception]:
-    """Fill rows and give errors by row, as the function does: for a thousand sites at once, so that Ctrl-C is heard in between.
+    """Fill rows and give errors by row, as the function does: for some thousand sites at once, so that Ctrl-C is heard in between.
 
-    Where memory fails, one row at a time, to name the large one. An event that is set makes it give up.
+    Where memory fails, one row at a time, to name the large one. A flag that is raised makes it give up.
     """
+    stop = new_flag() if stop is None else stop
     errors: dict[int, Exception] = {}
     first = 0
-    while first < len(table) and not (stop and stop.is_set()):
-        end = int(np.searchsorted(table.site_offsets, table.site_offsets[first] + SITES_AT_ONCE, side="right")) - 1
+    while first < len(table) and not stop[0]:
+        end = int(np.searchsorted(table.site_offsets, table.site_offsets[first] + PIECE_SITES, side="right")) - 1
         end = max(first + 1, end)
         piece = table if end - first == len(table) else table[first:end]
         try:
-            found = compute(piece, out[first:end])
+            with watching(stop):
+                found = compute(piece, out[first:end])
         except MemoryError as error:
             if len(piece) > 1:
                 found = {
@@ -343,6 +348,8 @@ def in_pieces(
                 found = {0: _too_large(piece[0], error)}
         errors |= {first + row: problem for row, problem in found.items()}
         first = end
+    if stop[0]:
+        raise InterruptedError("featurizing was stopped before it came to its end")
     return errors
 
 

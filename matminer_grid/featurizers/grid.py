@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 
+from matminer_grid._interrupt import new_flag
 from matminer_grid.crystal import Crystal, as_crystal
 from matminer_grid.crystal_table import CrystalTable
 from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, in_pieces
@@ -240,15 +241,17 @@ class GRIDFeaturizer(CrystalFeaturizer):
         edges = self.bin_edges
         counts = np.empty((len(table), len(edges) - 1))
 
+        stop = new_flag()
+
         def count(start: int) -> dict[int, Exception]:
             rows = slice(start, start + CHUNK_SIZE)
-            errors = in_pieces(self._count, table[rows], counts[rows])
+            errors = in_pieces(self._count, table[rows], counts[rows], stop)
             return {start + row: error for row, error in errors.items()}
 
-        parallel = Parallel(n_jobs=self._n_threads if len(table) > CHUNK_SIZE else 1, require="sharedmem")
-        for errors in parallel(delayed(count)(start) for start in range(0, len(table), CHUNK_SIZE)):
-            for row, error in errors.items():
-                raise type(error)(f"row {row}: {error}") from error
+        with closing(self._in_threads(count, range(0, len(table), CHUNK_SIZE), stop)) as results:
+            for errors in results:
+                for row, problem in errors.items():
+                    raise type(problem)(f"row {row}: {problem}") from problem
         shell_volumes = 4 / 3 * np.pi * np.diff(edges**3)
         return counts * np.abs(np.linalg.det(table.lattices))[:, None] / shell_volumes
 

@@ -334,7 +334,7 @@ class TestInputs:
         (tmp_path / "c.jsonl").write_text("\n".join(structures[7:]))
         assert featurize(tmp_path, tmp_path / "out", piece_size=piece_size).n_resumed == 3
         names, features = load_features(tmp_path / "out")
-        found = {Path(name).name: row.toarray() for name, row in zip(names, features, strict=True)}
+        found = {Path(name).name: row for name, row in zip(names, features.toarray(), strict=True)}
         assert sorted(found) == [
             *(f"a.jsonl:{i}" for i in (1, 2)),
             *(f"b.jsonl:{i}" for i in range(1, 6)),

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from benchmarks._run import provenance
 from benchmarks._store import DAMAGED, write_npz
 from matminer_grid import EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, composition_emd, grid_emd
-from matminer_grid.composition import element_fractions
+from matminer_grid.crystals.composition import element_fractions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Element
 
+from matminer_grid.crystals.elements import MODIFIED_PETTIFOR_ELEMENTS
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.elements import MODIFIED_PETTIFOR_ELEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ import numpy as np
 
 import matminer_grid
 from benchmarks._run import write_json
-from matminer_grid._embedded import CHECKSUMS, DATA
+from matminer_grid._files import CHECKSUMS, DATA
 
 if TYPE_CHECKING:
     from rich.console import Console

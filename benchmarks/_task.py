@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, train_test_split
 
+from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
 
 if TYPE_CHECKING:
     from matminer_grid import CrystalTable

@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks._perturbed import perturbed_copies
 from benchmarks._run import output_folder, provenance, write_json
 from matminer_grid import ApproximateEMDSearch, EMDSearch, GRIDFeaturizer
-from matminer_grid.composition import METRICS
+from matminer_grid.crystals.composition import METRICS
 from matminer_grid.similarity.search import TIE
 
 if TYPE_CHECKING:

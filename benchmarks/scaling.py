@@ -26,8 +26,8 @@ from benchmarks._run import output_folder, provenance, write_json
 from benchmarks.speed import exponent
 from matminer_grid import GRIDFeaturizer
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.distributed import featurize_partitions
-from matminer_grid.pipeline import featurize_files, load_features
+from matminer_grid.pipeline import featurize_partitions
+from matminer_grid.pipeline.features import featurize_files, load_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ STREAM = """
 import time
 from matminer_grid import GRIDFeaturizer
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.pipeline import featurize_files
+from matminer_grid.pipeline.features import featurize_files
 featurizer = GRIDFeaturizer()
 featurizer.set_n_jobs(2)
 featurizer.featurize_sparse(load_mp_elasticity_table().crystals[:200])

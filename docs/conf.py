@@ -50,8 +50,8 @@ API = {
     "matminer_grid.similarity": "feature vectors to dissimilarity",
     "matminer_grid.models": "dissimilarity to property",
     "matminer_grid.datasets": "where structures and properties come from",
-    "matminer_grid.pipeline": "many files",
-    "matminer_grid.distributed": "many machines",
+    "matminer_grid.pipeline.features": "many files",
+    "matminer_grid.pipeline": "many machines",
     "matminer_grid.plotting": "pictures",
 }
 """Modules whose public names are documented, where they exist."""

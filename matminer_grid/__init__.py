@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from matminer_grid._version import __version__
 
 if TYPE_CHECKING:
-    from matminer_grid.crystal import Crystal
-    from matminer_grid.crystal_table import CrystalTable
+    from matminer_grid.crystals import Crystal, CrystalTable
     from matminer_grid.featurizers.grid import GRIDFeaturizer
     from matminer_grid.featurizers.reflections import hkl_intensities
     from matminer_grid.featurizers.structure_factor import StructureFactorFeaturizer
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ApproximateEMDSearch": "matminer_grid.similarity",
-    "Crystal": "matminer_grid.crystal",
-    "CrystalTable": "matminer_grid.crystal_table",
+    "Crystal": "matminer_grid.crystals",
+    "CrystalTable": "matminer_grid.crystals",
     "EMDSearch": "matminer_grid.similarity",
     "GRIDFeaturizer": "matminer_grid.featurizers.grid",
     "StructureFactorFeaturizer": "matminer_grid.featurizers.structure_factor",

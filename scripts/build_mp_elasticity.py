@@ -28,9 +28,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pymatgen.core import Element, Lattice
 
-from matminer_grid.crystal import Crystal
-from matminer_grid.crystal_table import CrystalTable
-from matminer_grid.elements import MODIFIED_PETTIFOR, SUBSTITUTION_ELEMENTS
+from matminer_grid.crystals.crystal import Crystal
+from matminer_grid.crystals.elements import MODIFIED_PETTIFOR, SUBSTITUTION_ELEMENTS
+from matminer_grid.crystals.table import CrystalTable
 
 SDIST = "gridrdf-0.3.0"
 SDIST_SHA256 = "b8cf4849c98522b7a410ebaf2ee995614091e8c3f9706cc8b9aeb6960501877d"
@@ -95,14 +95,14 @@ def convert(entries: list[dict[str, Any]]) -> bytes:
 
 
 def check_element_tables(substitution: bytes, composition_order: bytes) -> None:
-    """Compare the elements' orders in matminer_grid.elements with gridrdf's files."""
+    """Compare the elements' orders in matminer_grid.crystals.elements with gridrdf's files."""
     header = next(csv.reader(io.StringIO(substitution.decode("ascii"))))
     if tuple(header[1:]) != SUBSTITUTION_ELEMENTS:
-        raise ValueError("the substitution table's header is not SUBSTITUTION_ELEMENTS of matminer_grid.elements")
+        raise ValueError("the substitution table's header is not SUBSTITUTION_ELEMENTS of matminer_grid.crystals.elements")
     rows = csv.DictReader(io.StringIO(composition_order.decode("ascii")))
     scale = {row["symbol"]: int(row["mod_pettifor"]) for row in rows if row["mod_pettifor"] != "0"}
     if scale != dict(MODIFIED_PETTIFOR):
-        raise ValueError("the column mod_pettifor is not MODIFIED_PETTIFOR of matminer_grid.elements")
+        raise ValueError("the column mod_pettifor is not MODIFIED_PETTIFOR of matminer_grid.crystals.elements")
 
 
 def open_sdist(path: Path) -> tarfile.TarFile:

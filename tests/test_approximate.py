@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from benchmarks._perturbed import perturbed_copies
 from benchmarks.approximate import main
 from matminer_grid import ApproximateEMDSearch, EMDSearch, GRIDFeaturizer
-from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
+from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.similarity.search import TIE
 
 pytest.importorskip("faiss")

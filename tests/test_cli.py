@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from matminer_grid.pipeline import load_features
+from matminer_grid.pipeline.features import load_features
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess:

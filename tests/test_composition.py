@@ -12,8 +12,13 @@ from scipy.stats import wasserstein_distance
 from sklearn.metrics import pairwise_distances
 
 from matminer_grid import Crystal, CrystalTable
-from matminer_grid.composition import cumulative_fractions, element_fractions
-from matminer_grid.elements import MODIFIED_PETTIFOR, MODIFIED_PETTIFOR_ELEMENTS, SUBSTITUTION_ELEMENTS, substitution_dissimilarity
+from matminer_grid.crystals.composition import cumulative_fractions, element_fractions
+from matminer_grid.crystals.elements import (
+    MODIFIED_PETTIFOR,
+    MODIFIED_PETTIFOR_ELEMENTS,
+    SUBSTITUTION_ELEMENTS,
+    substitution_dissimilarity,
+)
 from matminer_grid.similarity import SubstitutionIndex, composition_emd, substitution_emd_pair
 from tests.conftest import REAL
 

@@ -9,15 +9,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from matminer_grid import CrystalTable
-from matminer_grid.datasets import (
-    export_crystals,
-    import_crystals,
-    load_crystals,
-    read_provenance,
-    read_structures_from,
-    save_crystals,
-)
-from matminer_grid.datasets.convert import ROW_GROUP, file_stems
+from matminer_grid.io import export_crystals, import_crystals, load_crystals, read_provenance, read_structures_from, save_crystals
+from matminer_grid.io.convert import ROW_GROUP, file_stems
 from tests.conftest import rock_salt
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pymatgen.core import DummySpecies, Element, Lattice, Molecule, PeriodicSite, Species, Structure
 
 from matminer_grid import Crystal, CrystalTable
-from matminer_grid.crystal import as_crystal
-from matminer_grid.crystal_table import as_crystals, read_structures
+from matminer_grid.crystals.crystal import as_crystal
+from matminer_grid.crystals.table import as_crystals, read_structures
 from tests.conftest import REAL, baddeleyite, cobaltite, perovskite, rock_salt, wustite
 from tests.strategies import crystals
 

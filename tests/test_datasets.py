@@ -15,8 +15,8 @@ from pymatgen.core import Element, Lattice, Structure
 from pymatgen.io.cif import CifParser
 
 from matminer_grid import CrystalTable, _embedded
+from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_table
 from matminer_grid.datasets import load_mp_elasticity, load_mp_elasticity_table
-from matminer_grid.elements import SUBSTITUTION_ELEMENTS, substitution_table
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = json.loads((Path(__file__).parent / "data" / "mp_modulus_sample.json").read_text(encoding="ascii"))

@@ -16,7 +16,8 @@ import pytest
 
 from matminer_grid import Crystal, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.distributed import (
+from matminer_grid.models import GRIDKernelRegressor
+from matminer_grid.pipeline import (
     emd_matrix,
     featurize_partitions,
     kneighbors,
@@ -24,8 +25,7 @@ from matminer_grid.distributed import (
     load_predictions,
     predict_partitions,
 )
-from matminer_grid.models import GRIDKernelRegressor
-from matminer_grid.pipeline import featurize_files, load_features
+from matminer_grid.pipeline.features import featurize_files, load_features
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'matminer-grid[distributed]'")
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from benchmarks.duplicates import TOLERANCES, agreement, main
 from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, find_duplicates, grid_emd
-from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
+from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.kernels.emd import manhattan_to_rows
 from matminer_grid.similarity.search import TIE
 from tests import naive

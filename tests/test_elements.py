@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Element
 
-from matminer_grid.elements import (
+from matminer_grid.crystals.elements import (
     DEUTERIUM,
     DUMMY,
     MODIFIED_PETTIFOR,

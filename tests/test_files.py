@@ -27,18 +27,8 @@ from joblib import Parallel, delayed
 from pymatgen.core import Lattice, Molecule, Structure
 
 from matminer_grid import Crystal, CrystalTable
-from matminer_grid.datasets import (
-    crystal_from_dict,
-    files,
-    find_structure_files,
-    formats,
-    load_crystals,
-    load_matminer_dataset,
-    matminer_data,
-    parquet,
-    read_provenance,
-    read_structures_from,
-)
+from matminer_grid.datasets import files, formats, load_matminer_dataset, matminer_data, parquet
+from matminer_grid.io import crystal_from_dict, find_structure_files, load_crystals, read_provenance, read_structures_from
 from tests.conftest import REAL, diamond, disordered_alloy, hcp, rock_salt, wustite
 
 CIF = rock_salt().to(fmt="cif").encode()
@@ -202,7 +192,7 @@ class TestFolders:
 
     def test_absurd_sizes(self, tmp_path, monkeypatch):
         monkeypatch.setattr(formats, "MAX_FILE_SIZE", 100)
-        monkeypatch.setattr("matminer_grid.datasets.archives.MAX_FILE_SIZE", 100)
+        monkeypatch.setattr("matminer_grid.io.archives.MAX_FILE_SIZE", 100)
         monkeypatch.setattr(files, "MAX_FILE_SIZE", 100)
         assert "the limit for one structure file" in error_of(write(tmp_path / "a.cif", CIF))
         assert "the limit for one structure file" in error_of(write(tmp_path / "a.cif.gz", gzip.compress(b"0" * 10**6)))
@@ -308,7 +298,7 @@ class TestArchives:
         assert records[1].error is None
 
     def test_absurd_archive(self, path, monkeypatch):
-        monkeypatch.setattr("matminer_grid.datasets.archives.MAX_ARCHIVE_SIZE", 1000)
+        monkeypatch.setattr("matminer_grid.io.archives.MAX_ARCHIVE_SIZE", 1000)
         records = read(self.fill(path, {"a.cif": CIF, "b.cif": CIF}))
         assert "the limit for one archive" in records[-1].error
 
@@ -484,7 +474,7 @@ class TestAse:
         assert "can't be read" in error_of(write(tmp_path / "a.db", b"SQLite format 3\x00" + bytes(2000)))
 
     def test_without_ase(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("matminer_grid.datasets.ase_db.find_spec", {}.get)
+        monkeypatch.setattr("matminer_grid.io.ase.find_spec", {}.get)
         assert "pip install 'matminer-grid[ase]'" in error_of(write(tmp_path / "a.db", b""))
 
 
@@ -592,7 +582,7 @@ def test_memory_stays_bounded(tmp_path):
     """Eight thousand lines of JSON take no more than ten."""
     line = JSON + b"\n"
     program = (
-        "import resource, sys; from matminer_grid.datasets import read_structures_from\n"
+        "import resource, sys; from matminer_grid.io import read_structures_from\n"
         "def peak(name): n = sum(1 for _ in read_structures_from(name)); "
         "return n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(*peak(sys.argv[1]), *peak(sys.argv[2]))"

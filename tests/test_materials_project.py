@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 from matminer_grid import _embedded
 from matminer_grid.cli import app
-from matminer_grid.datasets import fetch_materials_project, load_crystals, load_mp_elasticity_table, read_provenance
+from matminer_grid.datasets import fetch_materials_project, load_mp_elasticity_table
 from matminer_grid.datasets.materials_project import FIELDS, parse_documents
 from matminer_grid.datasets.materials_project_client import Client
+from matminer_grid.io import load_crystals, read_provenance
 
 pytest.importorskip("mp_api", reason="mp-api is not installed: pip install 'matminer-grid[mp]'")
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matminer_grid import CrystalTable, GRIDFeaturizer, _pieces, pipeline
-from matminer_grid.pipeline import featurize_files, load_features
+from matminer_grid.pipeline.features import featurize_files, load_features
 
 N = 150
 FEATURIZER = GRIDFeaturizer(cutoff=4.0, bin_size=0.5, n_groups=6)
@@ -131,7 +131,7 @@ def test_going_on_after_any_piece(inputs, expected, tmp_path, pieces, monkeypatc
 SCRIPT = """
 import sys
 from matminer_grid import GRIDFeaturizer
-from matminer_grid.pipeline import featurize_files
+from matminer_grid.pipeline.features import featurize_files
 if __name__ == "__main__":
     print("ready", flush=True)
     while True:
@@ -208,7 +208,7 @@ def test_interrupted(embedded, tmp_path, n_jobs):
     embedded[:6000].to_parquet(tmp_path / "many.parquet")
     script = f"""
 import sys
-from matminer_grid.pipeline import featurize_files
+from matminer_grid.pipeline.features import featurize_files
 print("ready", flush=True)
 featurize_files(sys.argv[1], sys.argv[2], piece_size=500, n_jobs={n_jobs})
 """
@@ -454,7 +454,7 @@ def test_memory_is_bounded(embedded, tmp_path):
     embedded[rows].to_parquet(tmp_path / "many.parquet")
     script = """
 import resource, sys
-from matminer_grid.pipeline import featurize_files
+from matminer_grid.pipeline.features import featurize_files
 report = featurize_files(sys.argv[1], sys.argv[2], dtype="float32")
 print(report.n_rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from matminer_grid import EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
-from matminer_grid.elements import SUBSTITUTION_ELEMENTS, species_symbol
+from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.similarity.search import TIE
 
 FEATURIZER = GRIDFeaturizer(cutoff=8.0, bin_size=0.25, n_groups=20)

@@ -11,10 +11,10 @@ from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
 
 from matminer_grid import Crystal, CrystalTable, StructureFactorFeaturizer, hkl_intensities
+from matminer_grid.crystals.scattering import XRAY_S_LIMIT, scattering_factor
 from matminer_grid.featurizers.base import COPPER
 from matminer_grid.featurizers.reflections import MAX_REFLECTIONS
 from matminer_grid.kernels import cells, reciprocal
-from matminer_grid.scattering import XRAY_S_LIMIT, scattering_factor
 from tests import naive_reciprocal as naive
 from tests.conftest import (
     FCC,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matminer_grid._embedded import read_embedded
-from matminer_grid.crystal_table import CrystalTable
+from matminer_grid._files import read_embedded
+from matminer_grid.crystals.table import CrystalTable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition
 from tqdm.auto import tqdm
 
-from matminer_grid._pieces import replacing
-from matminer_grid.crystal import Crystal
-from matminer_grid.crystal_table import CrystalTable
-from matminer_grid.datasets.formats import crystal_from_dict
+from matminer_grid._files import replacing
+from matminer_grid.crystals.crystal import Crystal
+from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.datasets.materials_project_client import Client
-from matminer_grid.datasets.parquet import PROVENANCE
+from matminer_grid.io.formats import crystal_from_dict
+from matminer_grid.io.parquet import PROVENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +116,8 @@ def fetch_materials_project(
 
     Examples
     --------
-    >>> from matminer_grid.datasets import fetch_materials_project, load_crystals
+    >>> from matminer_grid.datasets import fetch_materials_project
+    >>> from matminer_grid.io import load_crystals
     >>> provenance = fetch_materials_project("elasticity.parquet")  # doctest: +SKIP
     >>> crystals, properties = load_crystals("elasticity.parquet")  # doctest: +SKIP
     """

@@ -11,13 +11,13 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matminer_grid.crystal_table import CrystalTable
-from matminer_grid.datasets.formats import crystal_from_dict
+from matminer_grid.crystals.table import CrystalTable
+from matminer_grid.io.formats import crystal_from_dict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from matminer_grid.crystal import Crystal
+    from matminer_grid.crystals.crystal import Crystal
 
 BLOCK = 1 << 20
 """Bytes read at once."""

@@ -10,12 +10,12 @@ import numpy as np
 from matminer.utils.data import CohesiveEnergyData, MagpieData
 from pymatgen.core import Element
 
-from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM
+from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from matminer_grid.crystal_table import CrystalTable
+    from matminer_grid.crystals.table import CrystalTable
 
 LARGEST_NUMBER = 103
 """Atomic number of Lr, the last element of the modified Pettifor scale."""

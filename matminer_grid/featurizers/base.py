@@ -17,9 +17,9 @@ from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
 
-from matminer_grid._interrupt import in_threads, new_flag, watching
-from matminer_grid.crystal import Crystal
-from matminer_grid.crystal_table import CrystalTable, as_crystals, read_structures
+from matminer_grid._threads import in_threads, new_flag, watching
+from matminer_grid.crystals.crystal import Crystal
+from matminer_grid.crystals.table import CrystalTable, as_crystals, read_structures
 from matminer_grid.kernels.grid import compress
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-    from matminer_grid._interrupt import Flag
+    from matminer_grid._threads import Flag
 
 T = TypeVar("T")
 

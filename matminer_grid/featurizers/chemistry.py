@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matminer_grid.composition import cumulative_fractions
-from matminer_grid.elements import MODIFIED_PETTIFOR_ELEMENTS
+from matminer_grid.crystals.composition import cumulative_fractions
+from matminer_grid.crystals.elements import MODIFIED_PETTIFOR_ELEMENTS
 from matminer_grid.featurizers._elemental import (
     NEIGHBOR_PROPERTIES,
     SITE_PROPERTIES,
@@ -24,7 +24,7 @@ from matminer_grid.kernels.grid import reduce_cell
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from matminer_grid.crystal_table import CrystalTable
+    from matminer_grid.crystals.table import CrystalTable
 
     FloatArray = NDArray[np.float64]
 

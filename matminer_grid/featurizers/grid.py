@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from matminer_grid._interrupt import new_flag
-from matminer_grid.crystal import Crystal, as_crystal
-from matminer_grid.crystal_table import CrystalTable
+from matminer_grid._threads import new_flag
+from matminer_grid.crystals.crystal import Crystal, as_crystal
+from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, in_pieces
 from matminer_grid.kernels import grid as kernels
 

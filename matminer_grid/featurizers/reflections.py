@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import spglib
 
-from matminer_grid._interrupt import interruptible
-from matminer_grid.crystal import Crystal, as_crystal
+from matminer_grid._threads import interruptible
+from matminer_grid.crystals.crystal import Crystal, as_crystal
+from matminer_grid.crystals.scattering import check_scattering, missing_scattering, scattering_coefficients
 from matminer_grid.kernels import reciprocal
-from matminer_grid.scattering import check_scattering, missing_scattering, scattering_coefficients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-    from matminer_grid.crystal_table import CrystalTable
+    from matminer_grid.crystals.table import CrystalTable
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]

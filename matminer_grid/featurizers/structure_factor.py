@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from matminer_grid._interrupt import interruptible
-from matminer_grid.crystal import as_crystal
+from matminer_grid._threads import interruptible
+from matminer_grid.crystals.crystal import as_crystal
+from matminer_grid.crystals.scattering import check_scattering, missing_scattering, scattering_coefficients
 from matminer_grid.featurizers.base import CrystalFeaturizer
 from matminer_grid.featurizers.reflections import (
     MAX_REFLECTIONS,
@@ -20,7 +21,6 @@ from matminer_grid.featurizers.reflections import (
     too_many,
 )
 from matminer_grid.kernels import cells, reciprocal
-from matminer_grid.scattering import check_scattering, missing_scattering, scattering_coefficients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-    from matminer_grid.crystal import Crystal
-    from matminer_grid.crystal_table import CrystalTable
+    from matminer_grid.crystals.crystal import Crystal
+    from matminer_grid.crystals.table import CrystalTable
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
@@ -123,7 +123,7 @@ class StructureFactorFeaturizer(CrystalFeaturizer):
     ----------
     J. Cumby and S. Seth, AI4SD project series, report 7 (2021), 10.5258/SOTON/P0038.
     R. W. Grosse-Kunstleve, N. K. Sauter and P. D. Adams, Acta Cryst. A60 (2004) 1-6, 10.1107/S010876730302186X (Niggli cell).
-    The sources of scattering factors are those of :func:`~matminer_grid.scattering.scattering_factor`.
+    The sources of scattering factors are those of :func:`~matminer_grid.crystals.scattering.scattering_factor`.
 
     Examples
     --------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matminer_grid.crystal_table import CrystalTable, as_crystals, read_structures
+from matminer_grid.crystals.table import CrystalTable, as_crystals, read_structures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

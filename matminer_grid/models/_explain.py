@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matminer_grid.composition import cumulative_fractions
+from matminer_grid.crystals.composition import cumulative_fractions
 from matminer_grid.featurizers import GRIDFeaturizer
 from matminer_grid.models._process import covariance
 from matminer_grid.similarity.grid import grid_emd_by_group
@@ -14,7 +14,7 @@ from matminer_grid.similarity.grid import grid_emd_by_group
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from matminer_grid.crystal import Crystal
+    from matminer_grid.crystals.crystal import Crystal
 
     FloatArray = NDArray[np.float64]
 

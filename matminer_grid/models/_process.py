@@ -14,8 +14,8 @@ import scipy.linalg
 from joblib import Parallel, delayed
 from scipy.optimize import minimize
 
+from matminer_grid._threads import n_threads
 from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
-from matminer_grid.similarity.grid import n_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matminer_grid._version import __version__
-from matminer_grid.crystal_table import CrystalTable
+from matminer_grid.crystals.table import CrystalTable
 
 if TYPE_CHECKING:
     from matminer_grid.models.kernel import GRIDKernelRegressor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import platformdirs
 
-from matminer_grid._embedded import CHECKSUMS, DATA
+from matminer_grid._files import CHECKSUMS, DATA
 from matminer_grid._version import __version__
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models.kernel import GRIDKernelRegressor

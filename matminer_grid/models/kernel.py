@@ -11,14 +11,15 @@ from scipy.special import ndtr, ndtri
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
-from matminer_grid.elements import species_symbol
+from matminer_grid._threads import n_threads
+from matminer_grid.crystals.elements import species_symbol
 from matminer_grid.featurizers import ChemistryFeaturizer, GRIDFeaturizer
 from matminer_grid.models._checks import checked_crystals, checked_targets
 from matminer_grid.models._distances import FAMILIES, START_WEIGHTS, feature_scales, weighted_blocks
 from matminer_grid.models._explain import local_shares, published_distances
 from matminer_grid.models._process import covariance, local_variances, solve, tune
 from matminer_grid.models._store import load_model, save_model
-from matminer_grid.similarity.grid import grid_emd_by_group, n_threads
+from matminer_grid.similarity.grid import grid_emd_by_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pymatgen.core import Structure
 
-    from matminer_grid.crystal import Crystal
-    from matminer_grid.crystal_table import CrystalTable
+    from matminer_grid.crystals.crystal import Crystal
+    from matminer_grid.crystals.table import CrystalTable
 
     FloatArray = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from joblib import Parallel, delayed
 
-from matminer_grid.elements import substitution_dissimilarity
+from matminer_grid._threads import n_threads
+from matminer_grid.crystals.elements import substitution_dissimilarity
 from matminer_grid.kernels import emd as kernels
-from matminer_grid.similarity.grid import n_threads
 from matminer_grid.similarity.search import TIE, EMDSearch
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 from tqdm.auto import tqdm
 
-from matminer_grid.composition import METRICS, cumulative_fractions, element_fractions
-from matminer_grid.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
+from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
+from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
 from matminer_grid.kernels.transport import NO_CLOSED_FORM, transport_cost, transport_costs
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class SubstitutionIndex:
 
     Examples
     --------
-    >>> from matminer_grid.composition import element_fractions
+    >>> from matminer_grid.crystals.composition import element_fractions
     >>> from matminer_grid.similarity import SubstitutionIndex
     >>> index = SubstitutionIndex(element_fractions(["NaBr", "MgO", "CaTiO3"], metric="substitution"))
     >>> query = element_fractions("SrTiO3", metric="substitution")[0]
@@ -249,7 +249,7 @@ def substitution_emd_pair(
 
     Examples
     --------
-    >>> from matminer_grid.elements import SUBSTITUTION_ELEMENTS as elements
+    >>> from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS as elements
     >>> sodium, fluorine = (np.array([elements.index(symbol)]) for symbol in ("Na", "F"))
     >>> round(substitution_emd_pair(sodium, np.ones(1), fluorine, np.ones(1)), 1)
     11.2

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse
-from joblib import Parallel, cpu_count, delayed
-from joblib.parallel import get_active_backend
+from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from matminer_grid.crystal import Crystal, as_crystal
+from matminer_grid._threads import n_threads
+from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.kernels.grid import OK, PROBLEMS, ranked_distances
 
@@ -281,21 +281,6 @@ def group_scales(n_groups: int, bin_size: float, group_weights: ArrayLike | None
     if not np.isfinite(weights).all() or (weights < 0).any() or weights.sum() == 0:
         raise ValueError("group_weights must be finite, not negative, and not all zero")
     return weights / weights.mean() * (bin_size / n_groups)
-
-
-def n_threads(n_jobs: int | None) -> int:
-    """Read n_jobs: all cores for None, or one inside of joblib's own workers; negative numbers count from all cores down.
-
-    Raises
-    ------
-    ValueError
-        n_jobs is 0 or no whole number.
-    """
-    if n_jobs is None:
-        return 1 if get_active_backend()[0].nesting_level else cpu_count()
-    if not isinstance(n_jobs, Integral) or n_jobs == 0:
-        raise ValueError(f"n_jobs must be a whole number other than 0, or None for all cores, not {n_jobs!r}")
-    return int(n_jobs) if n_jobs > 0 else max(1, cpu_count() + 1 + int(n_jobs))
 
 
 def _check_n_groups(n_groups: int) -> None:

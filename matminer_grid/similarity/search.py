@@ -13,11 +13,12 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from tqdm.auto import tqdm
 
-from matminer_grid.composition import METRICS
-from matminer_grid.crystal_table import as_crystals
+from matminer_grid._threads import n_threads
+from matminer_grid.crystals.composition import METRICS
+from matminer_grid.crystals.table import as_crystals
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.similarity.composition import SubstitutionIndex, composition_vectors
-from matminer_grid.similarity.grid import Histograms, group_scales, n_threads
+from matminer_grid.similarity.grid import Histograms, group_scales
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matminer_grid.crystal_table import CrystalTable
-from matminer_grid.datasets.formats import Source, StructureBatch, StructureRecord, crystal_from_dict
+from matminer_grid.crystals.table import CrystalTable
+from matminer_grid.io.formats import Source, StructureBatch, StructureRecord, crystal_from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,8 @@ def load_crystals(path: str | Path) -> tuple[CrystalTable, pd.DataFrame]:
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from matminer_grid.datasets import load_crystals, load_mp_elasticity_table
+    >>> from matminer_grid.datasets import load_mp_elasticity_table
+    >>> from matminer_grid.io import load_crystals
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     load_mp_elasticity_table().crystals[:3].to_parquet(Path(folder) / "three.parquet")
     ...     crystals, properties = load_crystals(Path(folder) / "three.parquet")
@@ -111,7 +112,8 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from matminer_grid.datasets import load_mp_elasticity_table, read_provenance
+    >>> from matminer_grid.datasets import load_mp_elasticity_table
+    >>> from matminer_grid.io import read_provenance
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     load_mp_elasticity_table().crystals[:3].to_parquet(Path(folder) / "three.parquet")
     ...     read_provenance(Path(folder) / "three.parquet")

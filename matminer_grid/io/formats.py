@@ -14,9 +14,9 @@ from pymatgen.core import DummySpecies, Element, Lattice, Structure
 from pymatgen.core.composition import CompositionError
 from pymatgen.core.structure import StructureError
 
-from matminer_grid.crystal import Crystal
-from matminer_grid.crystal_table import CrystalTable, read_structures
-from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM
+from matminer_grid.crystals.crystal import Crystal
+from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM
+from matminer_grid.crystals.table import CrystalTable, read_structures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

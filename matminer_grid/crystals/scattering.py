@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymatgen.core import Element
 
-from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
+from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ def scattering_coefficients(numbers: NDArray[np.int64], scattering: str) -> NDAr
     Parameters
     ----------
     numbers : ndarray of shape (n,)
-        Atomic numbers as in :class:`~matminer_grid.crystal.Crystal`.
+        Atomic numbers as in :class:`~matminer_grid.crystals.crystal.Crystal`.
     scattering : {"xray", "neutron", "electrons", "geometry"}
 
     Returns

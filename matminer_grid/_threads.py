@@ -1,4 +1,4 @@
-"""Threads that Ctrl-C stops at once: Python looks at signals only after a compiled function has returned."""
+"""How many threads, and threads that Ctrl-C stops: Python looks at signals only after a compiled function has returned."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from joblib import cpu_count
+from joblib.parallel import get_active_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,6 +29,21 @@ POLL_SECONDS = 0.2
 """Waiting without a limit could not be interrupted on Windows."""
 
 _watched = threading.local()
+
+
+def n_threads(n_jobs: int | None) -> int:
+    """Read n_jobs: all cores for None, or one inside of joblib's own workers; negative numbers count from all cores down.
+
+    Raises
+    ------
+    ValueError
+        n_jobs is 0 or no whole number.
+    """
+    if n_jobs is None:
+        return 1 if get_active_backend()[0].nesting_level else cpu_count()
+    if not isinstance(n_jobs, Integral) or n_jobs == 0:
+        raise ValueError(f"n_jobs must be a whole number other than 0, or None for all cores, not {n_jobs!r}")
+    return int(n_jobs) if n_jobs > 0 else max(1, cpu_count() + 1 + int(n_jobs))
 
 
 def new_flag() -> Flag:

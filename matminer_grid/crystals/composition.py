@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition, SiteCollection
 
-from matminer_grid.crystal import Crystal
-from matminer_grid.crystal_table import CrystalTable
-from matminer_grid.elements import MODIFIED_PETTIFOR, MODIFIED_PETTIFOR_ELEMENTS, SUBSTITUTION_ELEMENTS, species_symbol
+from matminer_grid.crystals.crystal import Crystal
+from matminer_grid.crystals.elements import MODIFIED_PETTIFOR, MODIFIED_PETTIFOR_ELEMENTS, SUBSTITUTION_ELEMENTS, species_symbol
+from matminer_grid.crystals.table import CrystalTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def element_fractions(compositions: Any, metric: str = "modified_pettifor") -> N
 
     Examples
     --------
-    >>> from matminer_grid.composition import element_fractions
+    >>> from matminer_grid.crystals.composition import element_fractions
     >>> fractions = element_fractions(["SrTiO3", "Sr2Ti2O6"])
     >>> fractions.shape, fractions[:, 96].tolist()  # oxygen is number 97 on the scale
     ((2, 103), [0.6, 0.6])
@@ -114,7 +114,7 @@ def cumulative_fractions(compositions: Any) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> from matminer_grid.composition import cumulative_fractions
+    >>> from matminer_grid.crystals.composition import cumulative_fractions
     >>> chloride, bromide = cumulative_fractions(["NaCl", "NaBr"])
     >>> abs(chloride - bromide).sum().item()  # Br and Cl are neighbours on the scale
     0.5

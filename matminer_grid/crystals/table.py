@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pymatgen.core import Composition, Structure
 
-from matminer_grid._arrow import column_of_lists, lists
-from matminer_grid.crystal import KNOWN_NUMBERS, MINIMUM_RELATIVE_VOLUME, OCCUPANCY_TOLERANCE, Crystal, species_number
+from matminer_grid.crystals._arrow import column_of_lists, lists
+from matminer_grid.crystals.crystal import KNOWN_NUMBERS, MINIMUM_RELATIVE_VOLUME, OCCUPANCY_TOLERANCE, Crystal, species_number
 
 if TYPE_CHECKING:
     from pathlib import Path

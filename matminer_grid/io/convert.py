@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from matminer_grid._pieces import replacing
+from matminer_grid._files import replacing
 from matminer_grid._version import __version__
-from matminer_grid.datasets.files import find_structure_files, read_batches
-from matminer_grid.datasets.formats import stack
-from matminer_grid.datasets.parquet import OPTIONAL, PROVENANCE, REQUIRED
+from matminer_grid.io.files import find_structure_files, read_batches
+from matminer_grid.io.formats import stack
+from matminer_grid.io.parquet import OPTIONAL, PROVENANCE, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from pymatgen.core import Structure
 
-    from matminer_grid.crystal_table import CrystalTable
-    from matminer_grid.datasets.formats import StructureBatch
+    from matminer_grid.crystals.table import CrystalTable
+    from matminer_grid.io.formats import StructureBatch
 
 ROW_GROUP = 2000
 """Crystals that are read and written at once."""
@@ -86,7 +86,8 @@ def save_crystals(
     >>> import tempfile
     >>> from pathlib import Path
     >>> import pandas as pd
-    >>> from matminer_grid.datasets import load_crystals, load_mp_elasticity_table, save_crystals
+    >>> from matminer_grid.datasets import load_mp_elasticity_table
+    >>> from matminer_grid.io import load_crystals, save_crystals
     >>> data = load_mp_elasticity_table()
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_crystals(Path(folder) / "two.parquet", data.crystals[:2], pd.DataFrame({"K_VRH": data.K_VRH[:2]}))
@@ -148,7 +149,7 @@ def import_crystals(
     >>> import tempfile
     >>> from pathlib import Path
     >>> from pymatgen.core import Lattice, Structure
-    >>> from matminer_grid.datasets import import_crystals, load_crystals
+    >>> from matminer_grid.io import import_crystals, load_crystals
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]]).to(str(Path(folder) / "Po.cif"), fmt="cif")
     ...     report = import_crystals(folder, Path(folder) / "crystals.parquet")
@@ -239,7 +240,8 @@ def export_crystals(
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from matminer_grid.datasets import export_crystals, load_mp_elasticity_table
+    >>> from matminer_grid.datasets import load_mp_elasticity_table
+    >>> from matminer_grid.io import export_crystals
     >>> data = load_mp_elasticity_table()
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     failed = export_crystals(Path(folder) / "poscars", data.crystals[:2], data.material_id[:2], fmt="poscar")

@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import clone
 
-from matminer_grid.crystal_table import CrystalTable, as_crystals
-from matminer_grid.datasets.parquet import load_crystals
-from matminer_grid.distributed._tasks import check_client, count_rows, outcomes, partition_files, piece_name
-from matminer_grid.pipeline import load_features
+from matminer_grid.crystals.table import CrystalTable, as_crystals
+from matminer_grid.io.parquet import load_crystals
+from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, piece_name
+from matminer_grid.pipeline.features import load_features
 from matminer_grid.similarity.search import TIE, EMDSearch
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def kneighbors(
     >>> from dask.distributed import Client
     >>> from matminer_grid import EMDSearch, GRIDFeaturizer
     >>> from matminer_grid.datasets import load_mp_elasticity_table
-    >>> from matminer_grid.distributed import kneighbors
+    >>> from matminer_grid.pipeline import kneighbors
     >>> crystals = load_mp_elasticity_table().crystals
     >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
     ...     crystals[:20].to_parquet(Path(folder) / "a.parquet")

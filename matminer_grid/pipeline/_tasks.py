@@ -58,7 +58,7 @@ def partition_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def piece_name(file: Path) -> str:
-    """Name the output of a partition, so that :func:`~matminer_grid.pipeline.load_features` finds it."""
+    """Name the output of a partition, so that :func:`~matminer_grid.pipeline.features.load_features` finds it."""
     return f"part-{file.stem.removeprefix('part-')}.parquet"
 
 

@@ -12,7 +12,7 @@ import zlib
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from matminer_grid.datasets.formats import MAX_FILE_SIZE
+from matminer_grid.io.formats import MAX_FILE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

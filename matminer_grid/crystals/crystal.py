@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Composition, DummySpecies, Element, Lattice, PeriodicSite, SiteCollection, Species, Structure
 
-from matminer_grid.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
+from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

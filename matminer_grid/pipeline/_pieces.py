@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from matminer_grid._files import replacing
 
 try:
     import fcntl
@@ -27,48 +27,6 @@ METADATA = b"matminer_grid"
 """Entry of a piece's schema that holds, as JSON, what the run's settings are and what the piece stands for."""
 
 SETTINGS, LOCK, ERRORS = "run.json", ".lock", "errors.jsonl"
-
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file under another name and, once it is on the disk, give it its own; links are replaced, not followed.
-
-    Raises
-    ------
-    OSError
-        It can't be written; where the disk is full, the message says what to do.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        part.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        if error.errno in NO_SPACE:
-            raise OSError(
-                error.errno,
-                f"there is no space left for {path} ({os.strerror(error.errno or 0)}); what was written before is whole: make "
-                "room, and start again with the same arguments to go on",
-            ) from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matminer_grid._cli import FAILED, clear_errors, print_table, row_names
-from matminer_grid.cli_data import data
+from matminer_grid.cli._common import FAILED, clear_errors, print_table, row_names
+from matminer_grid.cli.data import data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def featurize(
     was stopped goes on where it was when the same command is given again.
     """
     from matminer_grid.featurizers.grid import GRIDFeaturizer
-    from matminer_grid.pipeline import featurize_files
+    from matminer_grid.pipeline.features import featurize_files
 
     with clear_errors():
         featurizer = GRIDFeaturizer.from_preset(preset)
@@ -72,7 +72,7 @@ def featurize(
 
 def read_files(inputs: list[Path]) -> tuple[list[str], list[Any]]:
     """Read what can be read: names and crystals; name the others on the error stream."""
-    from matminer_grid.datasets import read_structures_from
+    from matminer_grid.io import read_structures_from
 
     names, crystals = [], []
     for record in read_structures_from(inputs):
@@ -186,7 +186,8 @@ def similar(
 ) -> None:
     """Find the materials nearest by 10 GRID EMD + composition EMD (modified Pettifor scale), with both parts."""
     from matminer_grid import EMDSearch, GRIDFeaturizer, composition_emd
-    from matminer_grid.datasets import load_crystals, load_mp_elasticity_table
+    from matminer_grid.datasets import load_mp_elasticity_table
+    from matminer_grid.io import load_crystals
 
     with clear_errors(), stages(as_json) as progress:
         names, crystals = read_files([file])
@@ -290,7 +291,8 @@ def duplicates(
 
 def labelled_crystals(inputs: list[Path] | None) -> tuple[list[str], Any]:
     """Read a data set: the embedded one, a Parquet file of crystals, or files, of which those that fail have an empty label."""
-    from matminer_grid.datasets import load_crystals, load_mp_elasticity_table
+    from matminer_grid.datasets import load_mp_elasticity_table
+    from matminer_grid.io import load_crystals
 
     if not inputs:
         embedded = load_mp_elasticity_table()

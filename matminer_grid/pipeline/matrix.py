@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse
 
-from matminer_grid._pieces import SETTINGS, Folder, replacing
+from matminer_grid._files import replacing
 from matminer_grid._version import __version__
-from matminer_grid.composition import METRICS
-from matminer_grid.distributed._tasks import check_client, outcomes
+from matminer_grid.crystals.composition import METRICS
+from matminer_grid.pipeline._pieces import SETTINGS, Folder
+from matminer_grid.pipeline._tasks import check_client, outcomes
 from matminer_grid.similarity.composition import composition_vectors, vectors_emd
 from matminer_grid.similarity.grid import Histograms, grid_emd, group_scales
 
@@ -56,7 +57,7 @@ def emd_matrix(
     ----------
     client : dask.distributed.Client
     X : array-like or scipy.sparse array of shape (n_X, n_groups * n_bins)
-        Features of a GRIDFeaturizer, such as :func:`~matminer_grid.pipeline.load_features` loads.
+        Features of a GRIDFeaturizer, such as :func:`~matminer_grid.pipeline.features.load_features` loads.
     output : str or Path
         A folder that client and workers see; it is made. :func:`load_emd_matrix` loads it.
     Y : array-like or scipy.sparse array of shape (n_Y, n_groups * n_bins), optional
@@ -100,7 +101,7 @@ def emd_matrix(
     >>> from dask.distributed import Client
     >>> from matminer_grid import GRIDFeaturizer
     >>> from matminer_grid.datasets import load_mp_elasticity_table
-    >>> from matminer_grid.distributed import emd_matrix, load_emd_matrix
+    >>> from matminer_grid.pipeline import emd_matrix, load_emd_matrix
     >>> X = GRIDFeaturizer().featurize_sparse(load_mp_elasticity_table().crystals[:30])
     >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
     ...     matrix = load_emd_matrix(emd_matrix(client, X, folder, n_groups=100, bin_size=0.1, block_size=20))

@@ -16,22 +16,23 @@ import pandas as pd
 import pyarrow as pa
 from sklearn.base import clone
 
-from matminer_grid._pieces import Folder, replacing, stamp
+from matminer_grid._files import replacing
 from matminer_grid._version import __version__
-from matminer_grid.datasets.formats import stack
-from matminer_grid.distributed._tasks import check_client, count_rows, outcomes, partition_files, piece_name
 from matminer_grid.featurizers.grid import GRIDFeaturizer
+from matminer_grid.io.formats import stack
 from matminer_grid.models.kernel import GRIDKernelRegressor
-from matminer_grid.pipeline import compute_files, feature_settings, featurize_files
+from matminer_grid.pipeline._pieces import Folder, stamp
+from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, piece_name
+from matminer_grid.pipeline.features import compute_files, feature_settings, featurize_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
-    from matminer_grid.crystal_table import CrystalTable
-    from matminer_grid.datasets.formats import StructureBatch
+    from matminer_grid.crystals.table import CrystalTable
     from matminer_grid.featurizers.base import CrystalFeaturizer
+    from matminer_grid.io.formats import StructureBatch
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ def featurize_partitions(
         A folder of Parquet files, or the files: crystals as :meth:`CrystalTable.to_parquet` writes them, or a column of
         structures as JSON or CIF.
     output : str or Path
-        A folder that client and workers see; it is made. :func:`~matminer_grid.pipeline.load_features` loads it.
+        A folder that client and workers see; it is made. :func:`~matminer_grid.pipeline.features.load_features` loads it.
     featurizer : CrystalFeaturizer, optional
         GRIDFeaturizer() by default.
     layout : {"sparse", "list"}
-        As for :func:`~matminer_grid.pipeline.featurize_files`.
+        As for :func:`~matminer_grid.pipeline.features.featurize_files`.
     dtype : {"float64", "float32"}
         Type of the values.
     pbar : bool
@@ -114,8 +115,8 @@ def featurize_partitions(
     >>> from pathlib import Path
     >>> from dask.distributed import Client
     >>> from matminer_grid.datasets import load_mp_elasticity_table
-    >>> from matminer_grid.distributed import featurize_partitions
-    >>> from matminer_grid.pipeline import load_features
+    >>> from matminer_grid.pipeline import featurize_partitions
+    >>> from matminer_grid.pipeline.features import load_features
     >>> crystals = load_mp_elasticity_table().crystals
     >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
     ...     (Path(folder) / "crystals").mkdir()
@@ -175,7 +176,7 @@ def predict_partitions(
     >>> from pathlib import Path
     >>> from dask.distributed import Client
     >>> from matminer_grid.datasets import load_mp_elasticity_table
-    >>> from matminer_grid.distributed import load_predictions, predict_partitions
+    >>> from matminer_grid.pipeline import load_predictions, predict_partitions
     >>> from matminer_grid.models import GRIDKernelRegressor
     >>> data = load_mp_elasticity_table()
     >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matminer_grid.crystal import Crystal
-from matminer_grid.datasets.formats import StructureRecord
+from matminer_grid.crystals.crystal import Crystal
+from matminer_grid.io.formats import StructureRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

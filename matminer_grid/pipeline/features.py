@@ -22,20 +22,20 @@ import pyarrow.parquet as pq
 import scipy.sparse
 from tqdm.auto import tqdm
 
-from matminer_grid._pieces import METADATA, Folder, Progress, stamp
 from matminer_grid._version import __version__
-from matminer_grid.datasets import find_structure_files
-from matminer_grid.datasets.files import read_batches
-from matminer_grid.datasets.formats import stack
 from matminer_grid.featurizers.grid import GRIDFeaturizer
+from matminer_grid.io import find_structure_files
+from matminer_grid.io.files import read_batches
+from matminer_grid.io.formats import stack
+from matminer_grid.pipeline._pieces import METADATA, Folder, Progress, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from matminer_grid.datasets.formats import StructureBatch
     from matminer_grid.featurizers.base import CrystalFeaturizer
+    from matminer_grid.io.formats import StructureBatch
 PIECE_SIZE = 2000
 """Structures that are read, featurized and written at once."""
 
@@ -125,7 +125,7 @@ def featurize_files(
     >>> import tempfile
     >>> from pathlib import Path
     >>> from matminer_grid.datasets import load_mp_elasticity_table
-    >>> from matminer_grid.pipeline import featurize_files, load_features
+    >>> from matminer_grid.pipeline.features import featurize_files, load_features
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     load_mp_elasticity_table().crystals[:5].to_parquet(Path(folder) / "five.parquet")
     ...     report = featurize_files(Path(folder) / "five.parquet", Path(folder) / "features.parquet")

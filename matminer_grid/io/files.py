@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from joblib import cpu_count
 from joblib.executor import get_memmapping_executor
 
-from matminer_grid.crystal import Crystal
-from matminer_grid.datasets.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
-from matminer_grid.datasets.ase_db import read_ase_database
-from matminer_grid.datasets.formats import (
+from matminer_grid.crystals.crystal import Crystal
+from matminer_grid.io.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
+from matminer_grid.io.ase import read_ase_database
+from matminer_grid.io.formats import (
     MAX_FILE_SIZE,
     Source,
     StructureBatch,
@@ -25,7 +25,7 @@ from matminer_grid.datasets.formats import (
     in_columns,
     parse_structures,
 )
-from matminer_grid.datasets.parquet import read_rows
+from matminer_grid.io.parquet import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

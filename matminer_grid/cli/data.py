@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matminer_grid._cli import FAILED, clear_errors, print_table, row_names
+from matminer_grid.cli._common import FAILED, clear_errors, print_table, row_names
 
 data = typer.Typer(no_args_is_help=True, help="Data sets of crystals and their properties.")
 
@@ -38,7 +38,8 @@ def fetch(
     The Materials Project needs a key in the environment, as MP_API_KEY; a fetch that broke off goes on where it was when the same
     command is given again.
     """
-    from matminer_grid.datasets import fetch_materials_project, load_matminer_dataset, save_crystals
+    from matminer_grid.datasets import fetch_materials_project, load_matminer_dataset
+    from matminer_grid.io import save_crystals
 
     with clear_errors():
         if source == "materials_project":
@@ -71,7 +72,7 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Gather the crystals of many files in one Parquet file, for the other commands to read; those that fail are named."""
-    from matminer_grid.datasets import import_crystals
+    from matminer_grid.io import import_crystals
 
     with clear_errors():
         report = import_crystals(inputs, output, overwrite=overwrite, n_jobs=jobs, pbar=not as_json)
@@ -94,7 +95,8 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Write the crystals of a data set to a folder of CIF or POSCAR files, or with their properties to JSON lines."""
-    from matminer_grid.datasets import export_crystals, load_crystals, load_mp_elasticity_table
+    from matminer_grid.datasets import load_mp_elasticity_table
+    from matminer_grid.io import export_crystals, load_crystals
 
     with clear_errors():
         if file is None:
@@ -124,7 +126,8 @@ def info(
     """Say what a data set holds: crystals, sites, elements, and the range of each property."""
     import numpy as np
 
-    from matminer_grid.datasets import load_crystals, load_mp_elasticity_table, read_provenance
+    from matminer_grid.datasets import load_mp_elasticity_table
+    from matminer_grid.io import load_crystals, read_provenance
 
     with clear_errors():
         if file is None:

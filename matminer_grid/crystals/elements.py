@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Element
 
-from matminer_grid._embedded import read_embedded
+from matminer_grid._files import read_embedded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,19 @@
+"""Files and databases to crystals, and back."""
+
+from matminer_grid.io.convert import ImportReport, export_crystals, import_crystals, save_crystals
+from matminer_grid.io.files import find_structure_files, read_structures_from
+from matminer_grid.io.formats import StructureRecord, crystal_from_dict
+from matminer_grid.io.parquet import load_crystals, read_provenance
+
+__all__ = [
+    "ImportReport",
+    "StructureRecord",
+    "crystal_from_dict",
+    "export_crystals",
+    "find_structure_files",
+    "import_crystals",
+    "load_crystals",
+    "read_provenance",
+    "read_structures_from",
+    "save_crystals",
+]

@@ -14,7 +14,7 @@ import pytest
 from pymatgen.core import Element, Lattice, Structure
 from pymatgen.io.cif import CifParser
 
-from matminer_grid import CrystalTable, _embedded
+from matminer_grid import CrystalTable, _files
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_table
 from matminer_grid.datasets import load_mp_elasticity, load_mp_elasticity_table
 
@@ -40,8 +40,8 @@ def table():
 @pytest.fixture
 def data(tmp_path, monkeypatch) -> Path:
     """A copy of the embedded files that a test may spoil."""
-    shutil.copytree(_embedded.DATA, tmp_path / "data")
-    monkeypatch.setattr(_embedded, "DATA", tmp_path / "data")
+    shutil.copytree(_files.DATA, tmp_path / "data")
+    monkeypatch.setattr(_files, "DATA", tmp_path / "data")
     substitution_table.cache_clear()
     yield tmp_path / "data"
     substitution_table.cache_clear()
@@ -145,11 +145,11 @@ def test_description_counts_the_known_defects(table):
 
 
 def test_every_embedded_file_is_small_described_and_listed():
-    listed = [line.split()[1] for line in (_embedded.DATA / "SHA256SUMS").read_text().splitlines()]
+    listed = [line.split()[1] for line in (_files.DATA / "SHA256SUMS").read_text().splitlines()]
     assert sorted(listed) == ["mp_elasticity.parquet", "substitution.csv"]
     for name in listed:
-        assert (_embedded.DATA / name).stat().st_size < 3_000_000
-        assert (_embedded.DATA.parent / "descr" / name).with_suffix(".md").exists()
+        assert (_files.DATA / name).stat().st_size < 3_000_000
+        assert (_files.DATA.parent / "descr" / name).with_suffix(".md").exists()
 
 
 @pytest.mark.parametrize("load", [load_mp_elasticity, load_mp_elasticity_table])
@@ -174,7 +174,7 @@ def test_wrong_checksum_of_the_substitution_table(data):
 
 def test_file_that_is_not_embedded():
     with pytest.raises(ValueError, match=r"none of the embedded files; those are mp_elasticity\.parquet, substitution\.csv"):
-        _embedded.read_embedded("moduli.csv")
+        _files.read_embedded("moduli.csv")
 
 
 class TestBuildScript:
@@ -183,14 +183,14 @@ class TestBuildScript:
 
     def test_bytes_hold_the_entries(self, build):
         table = pq.read_table(pa.BufferReader(build.convert(SAMPLE)))
-        assert table.column_names == pq.read_schema(_embedded.DATA / "mp_elasticity.parquet").names
+        assert table.column_names == pq.read_schema(_files.DATA / "mp_elasticity.parquet").names
         assert table["material_id"].to_pylist() == IDS
         assert table["K_VRH"].to_pylist() == [entry["elasticity.K_VRH"] for entry in SAMPLE]
         n_sites = [len(entry["cif"].split("_atom_site_occupancy\n")[1].splitlines()) for entry in SAMPLE]
         assert CrystalTable.from_arrow(table).n_sites.tolist() == n_sites
 
     def test_committed_file_was_written_by_the_release_that_the_script_names(self, build):
-        assert pq.read_metadata(_embedded.DATA / "mp_elasticity.parquet").created_by == f"parquet-cpp-arrow version {build.PYARROW}"
+        assert pq.read_metadata(_files.DATA / "mp_elasticity.parquet").created_by == f"parquet-cpp-arrow version {build.PYARROW}"
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),
@@ -215,7 +215,7 @@ class TestBuildScript:
             build.main(["--sdist", str(path), "--output", str(tmp_path)])
 
     def test_elements_are_compared_with_the_source(self, build):
-        substitution = (_embedded.DATA / "substitution.csv").read_bytes()
+        substitution = (_files.DATA / "substitution.csv").read_bytes()
         with pytest.raises(ValueError, match="SUBSTITUTION_ELEMENTS"):
             build.check_element_tables(substitution.replace(b"H,Li", b"Li,H", 1), b"")
         with pytest.raises(ValueError, match="MODIFIED_PETTIFOR"):

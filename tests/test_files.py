@@ -27,8 +27,17 @@ from joblib import Parallel, delayed
 from pymatgen.core import Lattice, Molecule, Structure
 
 from matminer_grid import Crystal, CrystalTable
-from matminer_grid.datasets import files, formats, load_matminer_dataset, matminer_data, parquet
-from matminer_grid.io import crystal_from_dict, find_structure_files, load_crystals, read_provenance, read_structures_from
+from matminer_grid.datasets import load_matminer_dataset, matminer_data
+from matminer_grid.io import (
+    crystal_from_dict,
+    files,
+    find_structure_files,
+    formats,
+    load_crystals,
+    parquet,
+    read_provenance,
+    read_structures_from,
+)
 from tests.conftest import REAL, diamond, disordered_alloy, hcp, rock_salt, wustite
 
 CIF = rock_salt().to(fmt="cif").encode()

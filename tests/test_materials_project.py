@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from matminer_grid import _embedded
+from matminer_grid import _files
 from matminer_grid.cli import app
 from matminer_grid.datasets import fetch_materials_project, load_mp_elasticity_table
 from matminer_grid.datasets.materials_project import FIELDS, parse_documents
@@ -176,7 +176,7 @@ def test_file_has_the_schema_of_the_embedded_data(api, tmp_path):
     np.testing.assert_array_equal(crystals.frac_coords, embedded.crystals[GOOD].frac_coords)
     np.testing.assert_array_equal(crystals.lattices, embedded.crystals[GOOD].lattices)
     schema = pq.read_schema(tmp_path / "mp.parquet").remove_metadata()
-    ours = pq.read_schema(_embedded.DATA / "mp_elasticity.parquet").remove_metadata()
+    ours = pq.read_schema(_files.DATA / "mp_elasticity.parquet").remove_metadata()
     assert schema.names == [*ours.names, "warnings"]
     assert all(schema.field(name).type == ours.field(name).type for name in ours.names)
     assert provenance == read_provenance(tmp_path / "mp.parquet")

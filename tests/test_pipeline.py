@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from matminer_grid import CrystalTable, GRIDFeaturizer, _pieces, pipeline
-from matminer_grid.pipeline.features import featurize_files, load_features
+from matminer_grid import CrystalTable, GRIDFeaturizer, pipeline
+from matminer_grid.pipeline import _pieces, featurize_files, load_features
 
 N = 150
 FEATURIZER = GRIDFeaturizer(cutoff=4.0, bin_size=0.5, n_groups=6)

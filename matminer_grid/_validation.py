@@ -1,0 +1,55 @@
+"""Checks of arguments: each says the argument's name, what was given and what would be right."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def check_number(name: str, value: Any, *, low: float = 0.0, low_ok: bool = True, unit: str = "") -> float:
+    """Check that an argument is a finite number of at least `low`, or above it where `low_ok` is off, and give it as a float.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no number, or out of range.
+    """
+    unit = unit and f" {unit}"
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number{unit and f' in{unit}'}, not {value!r}")
+    number = float(value)
+    if not math.isfinite(number) or number < low or (number == low and not low_ok):
+        raise ValueError(f"{name} must be a finite number {'of at least' if low_ok else 'above'} {low:g}{unit}, not {value!r}")
+    return number
+
+
+def check_whole(name: str, value: Any, *, low: int = 1, high: int | None = None) -> int:
+    """Check that an argument is a whole number from `low` to `high`, and give it as an int.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no whole number, or out of range.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name} must be {f'at least {low}' if high is None else f'between {low} and {high}'}, not {value}")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Check that an argument is one of some names.
+
+    Raises
+    ------
+    ValueError
+        It is none of them.
+    """
+    names = list(choices)
+    if value not in names:
+        raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(map(repr, names))}")

@@ -18,12 +18,12 @@ def check_number(name: str, value: Any, *, low: float = 0.0, low_ok: bool = True
     TypeError, ValueError
         It is no number, or out of range.
     """
-    unit = unit and f" {unit}"
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number{unit and f' in{unit}'}, not {value!r}")
+        raise TypeError(f"{name} must be a number{f' in {unit}' if unit else ''}, not {value!r}")
     number = float(value)
     if not math.isfinite(number) or number < low or (number == low and not low_ok):
-        raise ValueError(f"{name} must be a finite number {'of at least' if low_ok else 'above'} {low:g}{unit}, not {value!r}")
+        bound = f"{'of at least' if low_ok else 'above'} {low:g}{f' {unit}' if unit else ''}"
+        raise ValueError(f"{name} must be a finite number {bound}, not {value!r}")
     return number
 
 
@@ -37,9 +37,10 @@ def check_whole(name: str, value: Any, *, low: int = 1, high: int | None = None)
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         raise ValueError(f"{name} must be {f'at least {low}' if high is None else f'between {low} and {high}'}, not {value}")
-    return int(value)
+    return number
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

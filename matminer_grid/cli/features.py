@@ -1,0 +1,70 @@
+"""The command ``matminer-grid featurize``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  typer reads the annotations
+from typing import Annotated, Any
+
+import typer
+
+from matminer_grid.cli._common import FAILED, clear_errors, with_option_groups
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """Options that say which GRID is meant."""
+
+    preset: Annotated[str, typer.Option(help="Published settings: report or zhang2023.")] = "report"
+    cutoff: Annotated[float | None, typer.Option(help="In Å, instead of the preset's.")] = None
+    bin_size: Annotated[float | None, typer.Option(help="In Å, instead of the preset's.")] = None
+    n_groups: Annotated[int | None, typer.Option(help="Number of neighbours, instead of the preset's.")] = None
+    smearing: Annotated[float | None, typer.Option(help="In Å, instead of the preset's.")] = None
+
+    def featurizer(self) -> Any:
+        """Make the featurizer."""
+        from matminer_grid.featurizers.grid import GRIDFeaturizer
+
+        changed = {"cutoff": self.cutoff, "bin_size": self.bin_size, "n_groups": self.n_groups, "smearing": self.smearing}
+        featurizer = GRIDFeaturizer.from_preset(self.preset)
+        return featurizer.set_params(**{name: value for name, value in changed.items() if value is not None})
+
+
+@with_option_groups
+def featurize(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Files, folders and archives of structures; Parquet, JSON lines.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A file that ends in .parquet, or a folder of parts.")],
+    *,
+    grid: GridOptions,
+    layout: Annotated[str, typer.Option(help="sparse (indices and values) or list (all features).")] = "sparse",
+    float32: Annotated[bool, typer.Option("--float32", help="Write single precision.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that parse and threads that compute; -1: one a core.")] = -1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Compute GRIDs of structure files and write them to Parquet.
+
+    Structures that fail are listed in errors.jsonl (beside a single file: NAME.errors.jsonl); the exit code is then 1. A run that
+    was stopped goes on where it was when the same command is given again.
+    """
+    from matminer_grid.pipeline import featurize_files
+
+    with clear_errors():
+        featurizer = grid.featurizer()
+        featurizer.set_n_jobs(jobs)
+        dtype = "float32" if float32 else "float64"
+        report = featurize_files(inputs, output, featurizer, layout=layout, dtype=dtype, n_jobs=jobs, pbar=not as_json)
+    if as_json:
+        answer: dict[str, Any] = {
+            name: value if isinstance(value, int) else value and str(value) for name, value in vars(report).items()
+        }
+        typer.echo(json.dumps(answer))
+    else:
+        resumed = f", of which {report.n_resumed} structures had been done before" if report.n_resumed else ""
+        typer.echo(f"{report.n_rows} rows in {report.output}{resumed}")
+        if report.errors_file:
+            typer.echo(f"structures that failed: {report.n_failed}; see {report.errors_file}", err=True)
+    if report.n_failed:
+        raise typer.Exit(FAILED)

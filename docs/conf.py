@@ -46,12 +46,13 @@ html_math_renderer = "mathml"
 
 API = {
     "matminer_grid": "the main names",
+    "matminer_grid.crystals": "crystals as arrays",
+    "matminer_grid.io": "files to crystals, and back",
+    "matminer_grid.datasets": "named data",
     "matminer_grid.featurizers": "structure to feature vector",
-    "matminer_grid.similarity": "feature vectors to dissimilarity",
+    "matminer_grid.similarity": "dissimilarity and nearest neighbours",
     "matminer_grid.models": "dissimilarity to property",
-    "matminer_grid.datasets": "where structures and properties come from",
-    "matminer_grid.pipeline.features": "many files",
-    "matminer_grid.pipeline": "many machines",
+    "matminer_grid.pipeline": "many files, and many machines",
     "matminer_grid.plotting": "pictures",
 }
 """Modules whose public names are documented, where they exist."""

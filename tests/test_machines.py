@@ -201,6 +201,62 @@ class TestCache:
             done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
             assert done.stdout == "42\n", done.stderr
 
+    CALLEE = "from matminer_grid.kernels._jit import jit\n\n@jit\ndef factor(x):\n    return 2 * x\n"
+    CALLER = (
+        "from matminer_grid.kernels._callee import factor\nfrom matminer_grid.kernels._jit import jit\n\n"
+        "@jit\ndef total(x):\n    return factor(x) + 1\n"
+    )
+    CALL = (
+        "from matminer_grid.kernels._caller import total\nassert 'copied' in total.py_func.__code__.co_filename\n"
+        "print(total(20), sum(total.stats.cache_hits.values()), sum(total.stats.cache_misses.values()))"
+    )
+
+    @pytest.fixture
+    def kernels(self, tmp_path) -> Path:
+        """A copy of the kernels with two small ones, of which one calls the other."""
+        package = tmp_path / "copied" / "matminer_grid"
+        shutil.copytree(
+            Path(matminer_grid.__file__).parent / "kernels", package / "kernels", ignore=shutil.ignore_patterns("*.nb*")
+        )
+        (package / "__init__.py").touch()
+        (package / "kernels" / "_callee.py").write_text(self.CALLEE)
+        (package / "kernels" / "_caller.py").write_text(self.CALLER)
+        return package / "kernels"
+
+    def call(self, tmp_path: Path, source: Path) -> str:
+        environment = {"PYTHONPATH": str(source), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        caches = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "XDG_CACHE_HOME": str(tmp_path / "home")}
+        return run(self.CALL, **environment, **caches).stdout
+
+    def test_a_changed_callee_in_another_file(self, kernels, tmp_path):
+        source = kernels.parents[1]
+        assert self.call(tmp_path, source) == "41 0 1\n"
+        assert self.call(tmp_path, source) == "41 1 0\n"
+        (kernels / "_callee.py").write_text(self.CALLEE.replace("2 * x", "3 * x"))
+        assert self.call(tmp_path, source) == "61 0 1\n"
+        assert self.call(tmp_path, source) == "61 1 0\n"
+        (kernels / "_callee.py").touch()  # the content counts, not the time
+        assert self.call(tmp_path, source) == "61 1 0\n"
+
+    def test_killed_between_writing_index_and_machine_code(self, kernels, tmp_path):
+        source = kernels.parents[1]
+        self.call(tmp_path, source)
+        old = {file: file.read_bytes() for file in (tmp_path / "cache").rglob("*.nbc")}
+        (kernels / "_callee.py").write_text(self.CALLEE.replace("2 * x", "3 * x"))
+        self.call(tmp_path, source)
+        for file, code in old.items():
+            file.write_bytes(code)
+        assert self.call(tmp_path, source) == "61 0 1\n"
+        assert self.call(tmp_path, source) == "61 1 0\n"
+
+    def test_kernels_in_a_zip_file(self, kernels, tmp_path):
+        archive = Path(shutil.make_archive(str(tmp_path / "copied"), "zip", kernels.parents[1]))
+        assert self.call(tmp_path, archive) == "41 0 1\n"
+        assert self.call(tmp_path, archive) == "41 1 0\n"
+        (kernels / "_callee.py").write_text(self.CALLEE.replace("2 * x", "3 * x"))
+        shutil.make_archive(str(tmp_path / "copied"), "zip", kernels.parents[1])
+        assert self.call(tmp_path, archive) == "61 0 1\n"
+
     @pytest.mark.slow
     def test_two_processes_that_compile_at_once(self, expected, tmp_path):
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}

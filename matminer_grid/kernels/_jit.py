@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
 from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,8 +39,41 @@ def _compiled(function: F, fastmath: bool | set[str]) -> F:
     return cast("F", compiled)
 
 
+@cache
+def _digest() -> bytes:
+    """Digest of the text of all kernel files, computed once in a process; they may be read from a zip file."""
+    digest = hashlib.sha256()
+    for file in sorted(files(__package__).iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".py"):
+            text = file.read_bytes()
+            digest.update(f"{file.name} {len(text)} ".encode() + text)
+    return digest.digest()
+
+
+class _CacheFile(IndexDataCacheFile):
+    """Machine code that carries its stamp: should a process end between writing index and code, old code isn't taken for new."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        super()._save_data(name, (self._source_stamp, data))
+
+    def _load_data(self, name: str) -> Any:
+        saved = super()._load_data(name)
+        if saved[0] != self._source_stamp:
+            raise FileNotFoundError(name)  # numba then compiles
+        return saved[1]
+
+
 class _Cache(FunctionCache):
-    """Numba's cache of machine code, without which work goes on: where a disk is full, kernels are compiled in each process."""
+    """Numba's cache of machine code, without which work goes on: where a disk is full, kernels are compiled in each process.
+
+    Machine code holds that of the kernels it calls. Numba looks for changes in the file of the caller only, so its stamp is joined
+    by a digest of all kernel files: a change in any of them compiles all of them anew.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        stamp = (self._impl.locator.get_source_stamp(), _digest())
+        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, stamp)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

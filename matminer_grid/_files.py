@@ -5,9 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
+from itertools import count
 from typing import IO, TYPE_CHECKING
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,20 +56,26 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under another name and, once it is on the disk, give it its own; links are replaced, not followed.
 
+    Several processes may write the same file at once: each writes a part of its own, ``<name>.part``, ``<name>.1.part`` and so on,
+    and the last one to end wins. Parts that killed processes left are removed.
+
     Raises
     ------
     OSError
         It can't be written; where the disk is full, the message says what to do.
     """
-    part = path.with_name(path.name + ".part")
+    _remove_leftovers(path)
+    part: Path | None = None
     try:
-        part.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
+        part, descriptor = _create_part(path)
+        with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+            if fcntl is not None:
+                part = part.replace(path)  # still locked, so that nobody takes it for left behind
+        if fcntl is None:
+            part = part.replace(path)  # Windows renames closed files only
         _sync(path.parent)
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -74,7 +86,50 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             ) from error
         raise
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None and part != path:
+            part.unlink(missing_ok=True)
+
+
+def _part(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}.part" if number else f"{path.name}.part")
+
+
+def _create_part(path: Path) -> tuple[Path, int]:
+    """Create a part that no other process writes to, and lock it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    number = 0
+    while True:
+        part = _part(path, number)
+        try:
+            descriptor = os.open(part, flags, 0o666)
+        except FileExistsError:
+            number += 1
+            continue
+        if fcntl is not None:
+            with suppress(OSError):  # the file system has no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # another process took it for left behind before it was locked
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the parts of writers that are gone: those that are not locked, on Windows those that are not open."""
+    for number in count():
+        part = _part(path, number)
+        if not os.path.lexists(part):
+            return
+        with suppress(OSError):  # another process writes to it, or has just removed it
+            if fcntl is None or part.is_symlink():
+                part.unlink()
+                continue
+            descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), part.lstat()):
+                    part.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def _sync(folder: Path) -> None:

@@ -9,7 +9,8 @@ from pymatgen.core import DummySpecies, Element, Lattice, Molecule, PeriodicSite
 
 from matminer_grid import Crystal, CrystalTable
 from matminer_grid.crystals.crystal import as_crystal
-from matminer_grid.crystals.table import as_crystals, read_structures
+from matminer_grid.crystals.inputs import as_crystals
+from matminer_grid.crystals.table import read_structures
 from tests.conftest import REAL, baddeleyite, cobaltite, perovskite, rock_salt, wustite
 from tests.strategies import crystals
 

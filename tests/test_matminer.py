@@ -157,7 +157,9 @@ class TestMany:
 
     @pytest.mark.parametrize("entries", ["NaCl", iter([]), 3, None])
     def test_what_is_no_list(self, entries):
-        with pytest.raises(TypeError, match="a list, tuple, array, Series or CrystalTable of structures is needed, not"):
+        with pytest.raises(
+            TypeError, match="a list, tuple, array, Series, one-column DataFrame or CrystalTable of structures is needed, not"
+        ):
             make().featurize_many(entries, pbar=False)
 
     @pytest.mark.parametrize("smearing", [0.0, 0.1])

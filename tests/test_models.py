@@ -182,7 +182,7 @@ def test_bad_structures(fitted, split):
         GRIDKernelRegressor().fit(split[0][:5], np.ones(5))
     with pytest.raises(TypeError, match=r"row 1.*molecule has no unit cell"):
         fitted.predict([rock_salt(), Molecule(["H"], [[0, 0, 0]])])
-    with pytest.raises(TypeError, match="list of structures"):
+    with pytest.raises(TypeError, match=r"a list, tuple, array, .* of structures is needed, not int"):
         fitted.predict(3)
     with pytest.raises(ValueError, match="known from H to Lr"):
         fitted.predict([with_dummies()])

@@ -381,13 +381,6 @@ def _error_of(structure: Any) -> Exception:
     raise AssertionError("a structure that can be read was taken for an invalid one")
 
 
-def as_crystals(structures: Any) -> Sequence[Any]:
-    """Give one or many structures as a sequence: a table stays one, a single crystal becomes a list."""
-    if isinstance(structures, (Structure, Crystal)):
-        return [structures]
-    return structures
-
-
 def _gather(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
     lengths = np.diff(offsets)[rows]
     new = np.concatenate(([0], np.cumsum(lengths)))

@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 
 from matminer_grid._threads import in_threads, new_flag, watching
 from matminer_grid.crystals.crystal import Crystal
-from matminer_grid.crystals.table import CrystalTable, as_crystals, read_structures
+from matminer_grid.crystals.inputs import as_crystals
+from matminer_grid.crystals.table import CrystalTable, read_structures
 from matminer_grid.kernels.grid import compress
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         self, entries: Any, *, ignore_errors: bool, pbar: bool | dict[str, Any] = False
     ) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
         self._check_parameters()
-        structures = _entries(entries)
+        structures = as_crystals(entries)
         stop = new_flag()
 
         def compute(start: int) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
@@ -258,7 +259,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         if return_errors and not ignore_errors:
             raise ValueError("return_errors needs ignore_errors=True: otherwise the first error is raised")
         self._check_parameters()
-        structures = _entries(entries)
+        structures = as_crystals(entries)
         features = np.empty((len(structures), self.n_features))
         stop = new_flag()
 
@@ -381,20 +382,6 @@ def _spread_rows(
     marks = scipy.sparse.csr_array((np.full(len(failed), np.nan), (failed, np.zeros(len(failed), np.int64))), shape=shape)
     places = scipy.sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(shape[0], len(rows)))
     return scipy.sparse.csr_array(places @ stacked + marks)
-
-
-def _entries(entries: Any) -> Sequence[Any]:
-    """Strip what pandas and matminer wrap around structures; give a sequence that can be sliced."""
-    if isinstance(entries, CrystalTable):
-        return entries
-    if isinstance(entries, pd.DataFrame):
-        if len(entries.columns) != 1:
-            raise ValueError(f"one column of structures is needed, not {len(entries.columns)}")
-        entries = entries.iloc[:, 0]
-    entries = as_crystals(entries)
-    if not isinstance(entries, (list, tuple, np.ndarray, pd.Series)):
-        raise TypeError(f"a list, tuple, array, Series or CrystalTable of structures is needed, not {type(entries).__name__}")
-    return [entry[0] if isinstance(entry, (tuple, list, np.ndarray)) and len(entry) == 1 else entry for entry in entries]
 
 
 def _error_text(error: Exception | None) -> str | float:

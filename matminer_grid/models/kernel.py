@@ -13,8 +13,9 @@ from sklearn.exceptions import NotFittedError
 
 from matminer_grid._threads import n_threads
 from matminer_grid.crystals.elements import species_symbol
+from matminer_grid.crystals.inputs import as_table
 from matminer_grid.featurizers import ChemistryFeaturizer, GRIDFeaturizer
-from matminer_grid.models._checks import checked_crystals, checked_targets
+from matminer_grid.models._checks import checked_targets
 from matminer_grid.models._distances import FAMILIES, START_WEIGHTS, feature_scales, weighted_blocks
 from matminer_grid.models._explain import local_shares, published_distances
 from matminer_grid.models._process import covariance, local_variances, solve, tune
@@ -140,7 +141,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
             A parameter, a structure or `y` is invalid.
         """
         self._check_parameters()
-        crystals = checked_crystals(structures)
+        crystals = as_table(structures)
         n = len(crystals)
         targets = checked_targets(y, n)
         if n < MINIMUM_SAMPLES:
@@ -375,7 +376,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
 
     def _read(self, structures: Any) -> tuple[CrystalTable, NDArray[np.float32]]:
         self._check_fitted()
-        crystals = checked_crystals(structures)
+        crystals = as_table(structures)
         features = self._featurizer.featurize_many(crystals, pbar=False)
         unseen = np.setdiff1d(crystals.numbers, self._elements)
         if len(unseen):

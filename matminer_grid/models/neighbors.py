@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
+from matminer_grid.crystals.inputs import as_table
 from matminer_grid.featurizers import GRIDFeaturizer
-from matminer_grid.models._checks import checked_crystals, checked_targets
+from matminer_grid.models._checks import checked_targets
 from matminer_grid.similarity.search import EMDSearch
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         """
         if self.weights not in {"uniform", "distance"}:
             raise ValueError(f"weights must be 'uniform' or 'distance', not {self.weights!r}")
-        crystals = checked_crystals(structures)
+        crystals = as_table(structures)
         self.y_ = checked_targets(y, len(crystals))
         if not 1 <= self.n_neighbors <= len(crystals):
             raise ValueError(f"n_neighbors must lie between 1 and the {len(crystals)} training crystals, not {self.n_neighbors}")
@@ -128,7 +129,7 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         """
         if not hasattr(self, "search_"):
             raise NotFittedError("this GRIDNeighborsRegressor is not fitted yet: call fit with known crystals first")
-        distances, indices = self.search_.kneighbors(checked_crystals(structures), k=self.n_neighbors)
+        distances, indices = self.search_.kneighbors(as_table(structures), k=self.n_neighbors)
         known = self.y_[indices]
         if self.weights == "uniform":
             return known.mean(axis=1)

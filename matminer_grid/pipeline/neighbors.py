@@ -11,7 +11,8 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import clone
 
-from matminer_grid.crystals.table import CrystalTable, as_crystals
+from matminer_grid.crystals.inputs import as_crystals
+from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.io.parquet import load_crystals
 from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, piece_name
 from matminer_grid.pipeline.features import load_features

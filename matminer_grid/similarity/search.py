@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from matminer_grid._threads import n_threads
 from matminer_grid.crystals.composition import METRICS
-from matminer_grid.crystals.table import as_crystals
+from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.similarity.composition import SubstitutionIndex, composition_vectors
 from matminer_grid.similarity.grid import Histograms, group_scales

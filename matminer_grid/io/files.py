@@ -121,21 +121,32 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
 
 def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int = 1) -> Iterator[StructureBatch]:
     """Read what :func:`read_structures_from` reads, many structures at a time, in columns."""
+    return (batch for _, batch in read_groups([paths], n_jobs=n_jobs))
+
+
+def read_groups(groups: Iterable[str | Path | Iterable[str | Path]], *, n_jobs: int = 1) -> Iterator[tuple[int, StructureBatch]]:
+    """Read groups of files, one after another without a pause between them; each batch comes with the number of its group."""
     if n_jobs == 0:
         raise ValueError("n_jobs must be a number of processes, or -1 for one a core, not 0")
     n_jobs = n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
-    return _read(paths, n_jobs)
+    return _read(groups, n_jobs)
 
 
-def _read(paths: str | Path | Iterable[str | Path], n_jobs: int) -> Iterator[StructureBatch]:
-    pending: deque[tuple[list[Any], Future[list[StructureBatch]] | None]] = deque()
-    for chunk in _chunks(_sources(paths)):
-        parallel = n_jobs > 1 and isinstance(chunk[0], Source)
-        pending.append((chunk, _executor(n_jobs).submit(_parse_chunk, chunk) if parallel else None))
-        if n_jobs == 1 or len(pending) > WINDOW * n_jobs:
-            yield from _result(*pending.popleft())
+def _read(groups: Iterable[Any], n_jobs: int) -> Iterator[tuple[int, StructureBatch]]:
+    pending: deque[tuple[int, list[Any], Future[list[StructureBatch]] | None]] = deque()
+
+    def first() -> Iterator[tuple[int, StructureBatch]]:
+        number, chunk, future = pending.popleft()
+        return ((number, batch) for batch in _result(chunk, future))
+
+    for number, paths in enumerate(groups):
+        for chunk in _chunks(_sources(paths)):
+            parallel = n_jobs > 1 and isinstance(chunk[0], Source)
+            pending.append((number, chunk, _executor(n_jobs).submit(_parse_chunk, chunk) if parallel else None))
+            if n_jobs == 1 or len(pending) > WINDOW * n_jobs:
+                yield from first()
     while pending:
-        yield from _result(*pending.popleft())
+        yield from first()
 
 
 def _executor(n_jobs: int) -> Any:

@@ -10,7 +10,7 @@ from matminer.featurizers.structure import RadialDistributionFunction
 from pymatgen.core import Composition, Lattice, Molecule, PeriodicSite, Structure
 
 from matminer_grid import Crystal, CrystalTable, GRIDFeaturizer
-from matminer_grid.kernels.grid import LINKED_CELLS_FROM
+from matminer_grid.kernels.neighbors import LINKED_CELLS_FROM
 from tests import naive
 from tests.conftest import FCC, REAL, disordered_alloy, perovskite, rock_salt, split_alloy
 from tests.strategies import crystals, rotation, unimodular

@@ -21,7 +21,7 @@ from matminer_grid._threads import in_threads, new_flag, watching
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.crystals.table import CrystalTable, read_structures
-from matminer_grid.kernels.grid import compress
+from matminer_grid.kernels.arrays import compress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

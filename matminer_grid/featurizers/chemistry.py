@@ -19,7 +19,7 @@ from matminer_grid.featurizers._elemental import (
 )
 from matminer_grid.featurizers.base import CrystalFeaturizer
 from matminer_grid.kernels import neighborhood as kernels
-from matminer_grid.kernels.grid import reduce_cell
+from matminer_grid.kernels.lattice import reduce_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

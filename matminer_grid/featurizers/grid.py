@@ -15,6 +15,7 @@ from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, in_pieces
 from matminer_grid.kernels import grid as kernels
+from matminer_grid.kernels.neighbors import OK, PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -293,7 +294,4 @@ class GRIDFeaturizer(CrystalFeaturizer):
 def _run(kernel: Any, table: CrystalTable, *arguments: Any) -> dict[int, Exception]:
     status = np.empty(len(table), np.int64)
     kernel(table.lattices, table.site_offsets, table.frac_coords, table.site_occupancies, *arguments, status)
-    return {
-        int(row): ValueError(f"{table[int(row)].formula}: {kernels.PROBLEMS[status[row]]}")
-        for row in np.nonzero(status != kernels.OK)[0]
-    }
+    return {int(row): ValueError(f"{table[int(row)].formula}: {PROBLEMS[status[row]]}") for row in np.nonzero(status != OK)[0]}

@@ -11,6 +11,8 @@ import math
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
+from matminer_grid.kernels.arrays import longer
+from matminer_grid.kernels.lattice import determinant, dot, inverse, product, reduce_minkowski
 
 LENGTH_TOLERANCE = 1e-9
 """Å. Differences that exceed a tolerance by less than this don't exceed it, so that rounding never decides."""
@@ -21,78 +23,6 @@ AS_GIVEN = 2
 
 OK = 0
 OTHER_LATTICE = 3
-
-
-@jit
-def _dot(a, b):
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@jit
-def _product(a, b):
-    """Multiply two (3, 3) matrices."""
-    out = np.zeros((3, 3))
-    for i in range(3):
-        for j in range(3):
-            for k in range(3):
-                out[i, j] += a[i, k] * b[k, j]
-    return out
-
-
-@jit
-def _determinant(m):
-    return (
-        m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
-        - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
-        + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
-    )
-
-
-@jit
-def _inverse(m):
-    """Invert a (3, 3) matrix; integers of determinant 1 or -1 give integers without any rounding."""
-    out = np.empty((3, 3))
-    for i in range(3):
-        for j in range(3):
-            a, b, c, d = (j + 1) % 3, (j + 2) % 3, (i + 1) % 3, (i + 2) % 3
-            out[i, j] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
-    determinant = _determinant(m)
-    for i in range(3):
-        for j in range(3):
-            out[i, j] /= determinant
-    return out
-
-
-@jit
-def _shortened(basis, i, j, n_j, k, n_k):
-    """Add n_j times vector j and n_k times vector k to vector i if that makes it shorter; tells whether it did."""
-    squared = 0.0
-    for axis in range(3):
-        squared += (basis[i, axis] + n_j * basis[j, axis] + n_k * basis[k, axis]) ** 2
-    if squared >= (1 - 1e-12) * _dot(basis[i], basis[i]):
-        return False
-    for axis in range(3):
-        basis[i, axis] += n_j * basis[j, axis] + n_k * basis[k, axis]
-    return True
-
-
-@jit
-def shorten(basis):
-    """Make a basis Minkowski-reduced, shortest vector first, in place."""
-    changed = True
-    while changed:
-        changed = False
-        for i in range(3):
-            j, k = (i + 1) % 3, (i + 2) % 3
-            changed |= _shortened(basis, i, j, -np.rint(_dot(basis[i], basis[j]) / _dot(basis[j], basis[j])), k, 0.0)
-            changed |= _shortened(basis, i, k, -np.rint(_dot(basis[i], basis[k]) / _dot(basis[k], basis[k])), j, 0.0)
-            for n in range(4):
-                changed |= _shortened(basis, i, j, 1.0 - n % 2 * 2, k, 1.0 - n // 2 * 2)
-    for last in range(2, 0, -1):
-        for i in range(last):
-            if _dot(basis[i], basis[i]) > _dot(basis[i + 1], basis[i + 1]):
-                for axis in range(3):
-                    basis[i, axis], basis[i + 1, axis] = basis[i + 1, axis], basis[i, axis]
 
 
 @jit
@@ -185,7 +115,7 @@ def primitive_lattice(lattice, frac, contents, tolerance):
             shift[axis] = vector[axis] / order
         if not _holds_vector(basis, vector) and _maps_onto_itself(lattice, frac, contents, shift, tolerance):
             _add_vector(basis, vector)
-    primitive = _product(basis, lattice)
+    primitive = product(basis, lattice)
     for i in range(3):
         for j in range(3):
             lattice[i, j] = primitive[i, j] / order
@@ -197,8 +127,8 @@ def _is_niggli(a, b, c, tolerance):
 
     The conditions are those of Krivy and Gruber (1976, 10.1107/S0567739476000636) beyond the main ones.
     """
-    aa, bb, cc = _dot(a, a), _dot(b, b), _dot(c, c)
-    xi, eta, zeta = 2 * _dot(b, c), 2 * _dot(a, c), 2 * _dot(a, b)
+    aa, bb, cc = dot(a, a), dot(b, b), dot(c, c)
+    xi, eta, zeta = 2 * dot(b, c), 2 * dot(a, c), 2 * dot(a, b)
     # what a length of the cell's largest edge changes by within the tolerance
     small = 4 * tolerance * math.sqrt(cc) + LENGTH_TOLERANCE
     positive = xi > small and eta > small and zeta > small
@@ -224,17 +154,6 @@ def _is_niggli(a, b, c, tolerance):
 
 
 @jit
-def _longer(matrices):
-    """Copy matrices to an array of twice their number."""
-    out = np.empty((2 * matrices.shape[0], 3, 3))
-    for n in range(matrices.shape[0]):
-        for i in range(3):
-            for j in range(3):
-                out[n, i, j] = matrices[n, i, j]
-    return out
-
-
-@jit
 def settings(wanted, niggli, tolerance):
     """List the bases of a lattice whose edges are as long as the wanted basis', as integers in terms of that one.
 
@@ -251,7 +170,7 @@ def settings(wanted, niggli, tolerance):
                 for axis in range(3):
                     vector[axis] = x * wanted[0, axis] + y * wanted[1, axis] + z * wanted[2, axis]
                 for i in range(3):
-                    if _same_length(_dot(vector, vector), _dot(wanted[i], wanted[i]), tolerance):
+                    if _same_length(dot(vector, vector), dot(wanted[i], wanted[i]), tolerance):
                         combinations[i, counts[i], 0] = x
                         combinations[i, counts[i], 1] = y
                         combinations[i, counts[i], 2] = z
@@ -260,7 +179,7 @@ def settings(wanted, niggli, tolerance):
                         counts[i] += 1
     small = 0.0
     for i in range(3):
-        small = max(small, 2 * tolerance * math.sqrt(_dot(wanted[i], wanted[i])) + LENGTH_TOLERANCE)
+        small = max(small, 2 * tolerance * math.sqrt(dot(wanted[i], wanted[i])) + LENGTH_TOLERANCE)
     setting = np.empty((3, 3))
     out = np.empty((64, 3, 3))
     n = 0
@@ -272,20 +191,20 @@ def settings(wanted, niggli, tolerance):
                         setting[0, axis] = combinations[0, p, axis]
                         setting[1, axis] = combinations[1, q, axis]
                         setting[2, axis] = combinations[2, r, axis]
-                    if abs(_determinant(setting) - 1) > 0.5:
+                    if abs(determinant(setting) - 1) > 0.5:
                         continue
                     a, b, c = vectors[0, p], vectors[1, q], vectors[2, r]
                     if niggli:
                         if attempt == 0 and not _is_niggli(a, b, c, tolerance):
                             continue
                     elif (
-                        abs(_dot(b, c) - _dot(wanted[1], wanted[2])) > small
-                        or abs(_dot(a, c) - _dot(wanted[0], wanted[2])) > small
-                        or abs(_dot(a, b) - _dot(wanted[0], wanted[1])) > small
+                        abs(dot(b, c) - dot(wanted[1], wanted[2])) > small
+                        or abs(dot(a, c) - dot(wanted[0], wanted[2])) > small
+                        or abs(dot(a, b) - dot(wanted[0], wanted[1])) > small
                     ):
                         continue
                     if n == out.shape[0]:
-                        out = _longer(out)
+                        out = longer(0, out)
                     for i in range(3):
                         for axis in range(3):
                             out[n, i, axis] = setting[i, axis]
@@ -334,11 +253,11 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
             to_base[i, i] = 1.0
         if mode != AS_GIVEN:
             primitive_lattice(base, frac[sites], contents[sites], tolerance)
-            shorten(base)
+            reduce_minkowski(base)
             target = base if mode == NIGGLI else wanted[row]
             found = settings(target, mode == NIGGLI, tolerance)
             if mode == EQUIVALENT:
-                to_base = _product(target, _inverse(base))
+                to_base = product(target, inverse(base))
                 for i in range(3):
                     for j in range(3):
                         whole = np.rint(to_base[i, j])
@@ -351,9 +270,9 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
         n = offsets[row]
         offsets[row + 1] = n + found.shape[0]
         while out.shape[0] < offsets[row + 1]:
-            out = _longer(out)
+            out = longer(0, out)
         for m in range(found.shape[0]):
-            matrix = _inverse(_product(found[m], to_base))
+            matrix = inverse(product(found[m], to_base))
             for i in range(3):
                 for j in range(3):
                     out[n + m, i, j] = matrix[i, j]

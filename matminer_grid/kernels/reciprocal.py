@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
-from matminer_grid.kernels._normal import CDF_NODES, LAST_NODE, NODES_PER_UNIT, PDF_NODES
+from matminer_grid.kernels.normal import CDF_NODES, LAST_NODE, NODES_PER_UNIT, PDF_NODES
 
 S_TOLERANCE = 1e-9
 """Å⁻¹. A reflection less than this beyond a limit or below the edge of a bin counts as on it."""

@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 from matminer_grid._threads import n_threads
 from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.kernels import emd as kernels
-from matminer_grid.kernels.grid import OK, PROBLEMS, ranked_distances
+from matminer_grid.kernels.grid import ranked_distances
+from matminer_grid.kernels.neighbors import OK, PROBLEMS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray

@@ -15,8 +15,9 @@ from matminer_grid.featurizers import ChemistryFeaturizer
 from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
 from matminer_grid.kernels.neighborhood import quantile_means
 from matminer_grid.models import GRIDKernelRegressor, GRIDNeighborsRegressor
-from matminer_grid.models._process import covariance, outlier_factors, solve, tune
 from matminer_grid.models.default import cached_file, clean_rows, default_model
+from matminer_grid.models.process import LaplacianProcess, covariance, outlier_factors, tune
+from matminer_grid.models.storage import load_arrays, save_arrays
 from tests.conftest import REAL, cobaltite, disordered_alloy, rock_salt, with_dummies
 
 SMALL = {"tune_samples": 100, "tune_iterations": 2, "n_local": 24}
@@ -135,6 +136,15 @@ def test_known_crystal_explains_itself(fitted, split):
     assert table["grid_emd"][0] == table["composition_emd"][0] == 0
 
 
+def test_rows_that_are_none(fitted, split):
+    for row in (-1, 200):  # -1 stands for all others in an explanation
+        with pytest.raises(ValueError, match="row must be between 0 and 199"):
+            fitted.compare_shells(split[2][0], row)
+    with pytest.raises(ValueError, match="n must be at least 0"):
+        fitted.explain(split[2][0], n=-2)
+    assert fitted.explain(split[2][0], n=0)["row"].tolist() == [-1]
+
+
 def test_unseen_element_warns_and_widens(fitted):
     uranium = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.9), ["U", "N"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     titanium = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.9), ["Ti", "N"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -168,12 +178,14 @@ def test_linear_target(split):
         ({}, np.arange(30) - 3.0, r"y\[0\] is -3"),
         ({}, np.ones(29), "one number a structure, 30"),
         ({}, np.where(np.arange(30) == 4, np.nan, 1.0), r"y\[4\] is NaN"),
-        ({"tune_samples": 3}, np.ones(30), "tune_samples must be a whole number"),
+        ({}, ["much"] * 30, "y must hold numbers"),
+        ({"tune_samples": 3}, np.ones(30), "tune_samples must be at least 20"),
+        ({"tune_samples": 20.5}, np.ones(30), "tune_samples must be a whole number"),
         ({"robust_rounds": -1}, np.ones(30), "robust_rounds"),
     ],
 )
 def test_bad_training_data(split, parameters, y, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         GRIDKernelRegressor(**parameters).fit(split[0][:30], y)
 
 
@@ -269,15 +281,16 @@ def test_leave_one_out_in_closed_form():
     rng = np.random.default_rng(5)
     x = rng.random((30, 4)).astype(np.float32)
     y = np.sin(4 * x[:, 0]).astype(np.float64)
-    solution = solve(covariance(x, x), y, 0.05, 0)
+    process = LaplacianProcess.fit(x, y, 0.05, rounds=0)
     kept = np.arange(30) != 7
-    without = solve(covariance(x[kept], x[kept]), y[kept], 0.05, 0)
     k = covariance(x[7:8], x[kept]).astype(np.float64)[0]
     joint = covariance(x[kept], x[kept]).astype(np.float64) + 0.05 * np.eye(29)
-    predicted = solution.mean + k @ np.linalg.solve(joint, y[kept] - solution.mean)
-    assert y[7] - predicted == pytest.approx(solution.residuals[7], rel=1e-3)
-    assert solution.variances[7] == pytest.approx(1.05 - k @ np.linalg.solve(joint, k), rel=1e-3)
-    assert without.coefficients.shape == (29,)
+    predicted = process.mean + k @ np.linalg.solve(joint, y[kept] - process.mean)
+    assert y[7] - predicted == pytest.approx(process.residuals[7], rel=1e-3)
+    variance = 1.05 - k @ np.linalg.solve(joint, k)
+    assert process.left_out_variances(np.array([7]), 29)[0] == pytest.approx(variance, rel=1e-3)
+    _, variances = LaplacianProcess.fit(x[kept], y[kept], 0.05, rounds=0).predict(x[7:8], 29)
+    assert variances[0] == pytest.approx(variance, rel=1e-3)
 
 
 def test_tuning_finds_what_matters():
@@ -316,11 +329,42 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="cut short"):
         GRIDKernelRegressor.load(path)
     path.write_bytes(whole)
-    monkeypatch.setattr("matminer_grid.models._store.__version__", "0.0.0")
-    with pytest.raises(ValueError, match="train anew"):
+    monkeypatch.setattr("matminer_grid.models.storage.__version__", "0.0.0")
+    with pytest.raises(ValueError, match=r"written in format 2 by matminer-grid .*this is 0\.0\.0.*train anew"):
         GRIDKernelRegressor.load(path)
     with pytest.raises(NotFittedError):
         GRIDKernelRegressor().save(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 2: train anew"),
+        ({"header": "[3]"}, "no model of matminer-grid"),
+        ({"features": np.ones(3)}, "no model of matminer-grid"),
+    ],
+)
+def test_files_that_are_no_models(tmp_path, content, message):
+    np.savez(tmp_path / "x.npz", **content)
+    with pytest.raises(ValueError, match=message):
+        GRIDKernelRegressor.load(tmp_path / "x.npz")
+    np.save(tmp_path / "x.npy", np.ones(3))
+    with pytest.raises(ValueError, match="no model of matminer-grid"):
+        GRIDKernelRegressor.load(tmp_path / "x.npy")
+
+
+def test_stored_arrays(tmp_path):
+    path = tmp_path / "x"
+    save_arrays(path, "Model", {"n": np.int64(3), "name": None}, {"a": np.arange(3), "b": np.array(2.5)})
+    parameters, arrays = load_arrays(path, "Model")
+    assert parameters == {"n": 3, "name": None}
+    assert list(arrays) == ["a", "b"]
+    np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
+    with pytest.raises(ValueError, match="holds a Model, no Other"):
+        load_arrays(path, "Other")
+    with pytest.raises(TypeError, match="can't be saved"):
+        save_arrays(path, "Model", {"seed": np.random.default_rng(0)}, {})
+    assert load_arrays(path, "Model")[0] == {"n": 3, "name": None}
 
 
 def test_default_model_is_kept(monkeypatch, tmp_path, fitted):
@@ -343,3 +387,5 @@ def test_default_model_is_kept(monkeypatch, tmp_path, fitted):
     assert trained[-1] == 50
     with pytest.raises(ValueError, match="unknown target"):
         default_model("E_VRH")
+    with pytest.raises(ValueError, match="limit must be at least 20"):
+        default_model("K_VRH", limit=5)

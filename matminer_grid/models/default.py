@@ -10,9 +10,10 @@ import numpy as np
 import platformdirs
 
 from matminer_grid._files import CHECKSUMS, DATA
+from matminer_grid._validation import check_choice, check_whole
 from matminer_grid._version import __version__
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.models.kernel import GRIDKernelRegressor
+from matminer_grid.models.kernel import MINIMUM_SAMPLES, GRIDKernelRegressor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,20 +53,21 @@ def default_model(
     progress : callable, optional
         Called with a line of text at each stage of the training.
     limit : int, optional
-        Train on so many random entries instead, and keep nothing: for a quick look.
+        Train on so many random entries instead, 20 or more, and keep nothing: for a quick look.
 
     Raises
     ------
     ValueError
-        The target is unknown.
+        The target is unknown, or the limit too small.
 
     Warns
     -----
     UserWarning
         The file in the cache was damaged, and the model was trained anew; or the cache can't be written to.
     """
-    if target not in TARGETS:
-        raise ValueError(f"unknown target {target!r}; choose one of {', '.join(map(repr, TARGETS))}")
+    check_choice("target", target, TARGETS)
+    if limit is not None:
+        check_whole("limit", limit, low=MINIMUM_SAMPLES)
     path = cached_file(target)
     if limit is None and path.exists():
         try:

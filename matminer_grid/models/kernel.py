@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,15 +13,16 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
 from matminer_grid._threads import n_threads
+from matminer_grid._validation import check_number, check_whole
 from matminer_grid.crystals.elements import species_symbol
 from matminer_grid.crystals.inputs import as_table
-from matminer_grid.featurizers import ChemistryFeaturizer, GRIDFeaturizer
+from matminer_grid.crystals.table import CrystalTable
+from matminer_grid.featurizers import ChemistryFeaturizer
 from matminer_grid.models._checks import checked_targets
-from matminer_grid.models._distances import FAMILIES, START_WEIGHTS, feature_scales, weighted_blocks
-from matminer_grid.models._explain import local_shares, published_distances
-from matminer_grid.models._process import covariance, local_variances, solve, tune
-from matminer_grid.models._store import load_model, save_model
-from matminer_grid.similarity.grid import grid_emd_by_group
+from matminer_grid.models._distances import START_WEIGHTS, feature_scales, weighted_blocks
+from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
+from matminer_grid.models.process import LaplacianProcess, tune
+from matminer_grid.models.storage import load_arrays, save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matminer_grid.crystals.crystal import Crystal
-    from matminer_grid.crystals.table import CrystalTable
 
     FloatArray = NDArray[np.float64]
 
@@ -39,8 +40,11 @@ START_NOISE = 0.02
 PRIOR = 1.2
 """Strength of the prior that keeps weights where they start, over the number of crystals in the search."""
 
-CHUNK = 256
-"""Structures whose covariances with all training crystals are in memory at once."""
+CALIBRATION_SAMPLES = 1000
+"""Training crystals whose leave-one-out residuals calibrate the intervals."""
+
+N_EXPLAINING = 4
+"""Training crystals that an explanation weighs, over `n_local`."""
 
 MINIMUM_SAMPLES = 20
 """Training crystals needed."""
@@ -125,14 +129,14 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def fit(self, structures: Any, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: ArrayLike) -> Self:
         """Learn from known crystals.
 
         Parameters
         ----------
-        structures : list of Structure or Crystal, or CrystalTable
+        X : list, tuple, array, Series or one-column DataFrame of Structure or Crystal; or CrystalTable
             At least 20.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, 1)
             Their property, in any unit; above 0 if `log_target`.
 
         Raises
@@ -141,7 +145,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
             A parameter, a structure or `y` is invalid.
         """
         self._check_parameters()
-        crystals = as_table(structures)
+        crystals = as_table(X)
         n = len(crystals)
         targets = checked_targets(y, n)
         if n < MINIMUM_SAMPLES:
@@ -153,19 +157,32 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
             )
         random = np.random.default_rng(self.random_state)
         self._report(f"describe {n} crystals")
-        features = self._featurizer.featurize_many(crystals, pbar=False)
+        self.featurizer_ = ChemistryFeaturizer()
+        features = self._features(crystals)
         self._report("find the weights of the distances")
-        self._scale = feature_scales(features, self._featurizer, random)
-        vectors = (features * self._scale).astype(np.float32)
         values = np.log10(targets) if self.log_target else targets
-        blocks = weighted_blocks(self._featurizer)
-        sample = random.permutation(n)[: self.tune_samples]
-        start = np.array([START_WEIGHTS[name.split(": ")[0]] for name in blocks])
+        noise = self._tune(features, values, random)
+        vectors = (features * self._scale).astype(np.float32)
+        process = LaplacianProcess.fit(vectors, values, noise, rounds=self.robust_rounds, n_jobs=self.n_jobs, progress=self._report)
+        self._report("calibrate the intervals")
+        sample = random.permutation(n)[:CALIBRATION_SAMPLES]
+        return self._set(process.calibrated(sample, self.n_local, self.n_jobs), crystals, targets)
+
+    def _set(self, process: LaplacianProcess, crystals: CrystalTable, targets: FloatArray) -> Self:
+        self.process_, self.crystals_, self.y_ = process, crystals, targets
+        self.noise_, self.residuals_ = process.noise, process.residuals
+        return self
+
+    def _tune(self, features: FloatArray, values: FloatArray, random: np.random.Generator) -> float:
+        """Find the weights and scales of the features; give the noise."""
+        self._scale = feature_scales(features, self.featurizer_, random)
+        blocks = weighted_blocks(self.featurizer_)
+        sample = random.permutation(len(values))[: self.tune_samples]
         weights, noise = tune(
-            vectors[sample],
+            (features[sample] * self._scale).astype(np.float32),
             values[sample],
             list(blocks.values()),
-            start,
+            np.array([START_WEIGHTS[name.split(": ")[0]] for name in blocks]),
             START_NOISE,
             iterations=self.tune_iterations,
             prior=PRIOR / len(sample),
@@ -174,29 +191,21 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         self.weights_ = dict(zip(blocks, weights.tolist(), strict=True))
         for name, block in blocks.items():
             self._scale[block] *= self.weights_[name]
-        vectors = (features * self._scale).astype(np.float32)
-        solution = solve(covariance(vectors, vectors, self.n_jobs), values, noise, self.robust_rounds, self._report)
-        self.crystals_, self.y_ = crystals, targets
-        self._vectors, self._values = vectors, values
-        self._mean, self._coefficients = solution.mean, solution.coefficients
-        self._base_noise, self.noise_, self.residuals_ = noise, solution.noise, solution.residuals
-        self._elements = np.unique(crystals.numbers)
-        self._report("calibrate the intervals")
-        self._calibrate(random)
-        return self
+        return noise
 
-    def predict(self, structures: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict the property of structures.
 
         Parameters
         ----------
-        structures : list of Structure or Crystal, or CrystalTable
+        X
+            Structures as for :meth:`fit`.
         return_std : bool, default False
             Whether to give the standard deviation too: half the width of the interval that covers 68.3 %.
 
         Returns
         -------
-        ndarray of shape (n_structures,), or two of them
+        ndarray of shape (n_samples,), or two of them
             In the unit of the training values. With `log_target` the prediction is the median.
 
         Warns
@@ -211,31 +220,31 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         TypeError, ValueError
             A structure is invalid.
         """
-        crystals, vectors = self._read(structures)
-        values, variances = self._evaluate(vectors, with_variance=return_std)
+        crystals, vectors = self._read(X)
+        values, variances = self.process_.predict(vectors, self.n_local if return_std else 0, self.n_jobs)
         if not return_std:
             return self._to_unit(values)
         half = self._half_widths(crystals, variances, 2 * ndtr(1.0) - 1)
         return self._to_unit(values), (self._to_unit(values + half) - self._to_unit(values - half)) / 2
 
-    def predict_interval(self, structures: Any, coverage: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    def predict_interval(self, X: Any, coverage: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Give the intervals that hold the property with a probability, calibrated on the leave-one-out residuals.
 
         Parameters
         ----------
-        structures
-            As for :meth:`predict`, which tells the errors and warnings too.
+        X
+            As for :meth:`predict`, with its errors and warnings.
         coverage : float, default 0.95
             The probability, between 0 and 1.
 
         Returns
         -------
-        lower, upper : ndarray of shape (n_structures,)
+        lower, upper : ndarray of shape (n_samples,)
         """
-        if not 0 < coverage < 1:
+        if not 0 < check_number("coverage", coverage) < 1:
             raise ValueError(f"coverage must lie between 0 and 1, not {coverage!r}")
-        crystals, vectors = self._read(structures)
-        values, variances = self._evaluate(vectors, with_variance=True)
+        crystals, vectors = self._read(X)
+        values, variances = self.process_.predict(vectors, self.n_local, self.n_jobs)
         half = self._half_widths(crystals, variances, coverage)
         return self._to_unit(values - half), self._to_unit(values + half)
 
@@ -268,117 +277,99 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError, TypeError, ValueError
             As :meth:`predict`.
         """
+        check_whole("n", n, low=0)
         crystals, vectors = self._read([structure])
-        value = float(self._evaluate(vectors, with_variance=False)[0][0])
-        similarity = covariance(vectors, self._vectors, self.n_jobs)[0].astype(np.float64)
-        near = np.argsort(-similarity, kind="stable")[: 4 * self.n_local]
-        shares = local_shares(similarity[near], self._vectors[near], self.noise_[near], self.n_jobs)
-        listed = np.argsort(-np.abs(shares), kind="stable")[:n]
-        rows, shares = near[listed], shares[listed]
-        contributions = shares * self._values[rows]
+        rows, shares, similarities = (
+            column[:n] for column in self.process_.shares(vectors, N_EXPLAINING * self.n_local, self.n_jobs)
+        )
+        contributions = shares * self.process_.targets[rows]
+        total = float(self.process_.predict(vectors, n_jobs=self.n_jobs)[0][0])
         known = [self.crystals_[int(row)] for row in rows]
         table = {
             "row": [*rows.tolist(), -1],
             "formula": [*(crystal.formula for crystal in known), "all others"],
             "value": [*self.y_[rows], np.nan],
             "share": [*shares, 1 - shares.sum()],
-            "contribution": [*contributions, value - contributions.sum()],
-            "similarity": [*similarity[rows], np.nan],
+            "contribution": [*contributions, total - contributions.sum()],
+            "similarity": [*similarities, np.nan],
         }
         parts = published_distances(crystals[0], known)
-        apart = np.abs(self._vectors[rows] - vectors[0]).astype(np.float64)
-        for family, names in FAMILIES.items():
-            parts[family] = np.sum([apart[:, self._featurizer.blocks[name]].sum(axis=1) for name in names], axis=0)
+        parts |= parts_by_family(vectors[0], self.process_.vectors[rows], self.featurizer_.blocks)
         return pd.DataFrame(table | {name: [*part, np.nan] for name, part in parts.items()})
 
     def compare_shells(self, structure: Structure | Crystal, row: int, n_groups: int = 100) -> FloatArray:
-        """Tell which neighbour shells of a structure agree with those of a training crystal.
-
-        Parameters
-        ----------
-        structure : Structure or Crystal
-        row : int
-            Number of the training crystal.
-        n_groups : int, default 100
-            Number of neighbours.
+        """Give the EMD of each of the first `n_groups` neighbour shells to those of the training crystal of this row, in Å.
 
         Returns
         -------
         ndarray of shape (n_groups,)
-            EMD of each group of the two GRIDs, in Å.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, TypeError, ValueError
-            As :meth:`predict`.
+            As :meth:`predict`, or there is no such row.
         """
-        crystals = self._read([structure])[0]
-        featurizer = GRIDFeaturizer(n_groups=n_groups)
-        x, y = featurizer.featurize_many([crystals[0], self.crystals_[row]], pbar=False)
-        return grid_emd_by_group(x, y, n_groups=n_groups, bin_size=featurizer.bin_size)
+        self._check_fitted()
+        check_whole("n_groups", n_groups)
+        check_whole("row", row, low=0, high=len(self.crystals_) - 1)
+        return shell_distances(as_table([structure])[0], [self.crystals_[row]], n_groups)[0]
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to an npz file, about 70 MB for 11,000 crystals; it appears complete or not at all.
 
-        Parameters
-        ----------
-        path : str or Path
-
         Raises
         ------
-        sklearn.exceptions.NotFittedError, OSError
-            Called before :meth:`fit`; the file can't be written.
+        sklearn.exceptions.NotFittedError, OSError, TypeError
+            Called before :meth:`fit`; the file can't be written; a parameter is no number.
         """
         self._check_fitted()
-        save_model(self, path)
+        parameters = {name: value for name, value in self.get_params().items() if name != "progress"}
+        process = {name: np.asarray(value) for name, value in vars(self.process_).items()}
+        crystals = {f"crystals.{name}": value for name, value in vars(self.crystals_).items()}
+        own = {"y": self.y_, "scale": self._scale, "weights": np.array(list(self.weights_.values()))}
+        save_arrays(path, type(self).__name__, parameters, process | crystals | own)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a model that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        path : str or Path
-
-        Returns
-        -------
-        GRIDKernelRegressor
-            Fitted.
+        """Read a fitted model that :meth:`save` wrote.
 
         Raises
         ------
         OSError, ValueError
-            The file can't be read, is cut short or no model, or was written by another version.
+            The file can't be read, is cut short or no model, or was written in another format or by another version.
         """
-        model = cls()
-        load_model(model, path)
-        return model
-
-    @property
-    def _featurizer(self) -> ChemistryFeaturizer:
-        featurizer = ChemistryFeaturizer()
-        featurizer.set_n_jobs(n_threads(self.n_jobs))
-        return featurizer
+        parameters, arrays = load_arrays(path, cls.__name__)
+        model = cls(**parameters)
+        model.featurizer_ = ChemistryFeaturizer()
+        model.weights_ = dict(zip(weighted_blocks(model.featurizer_), arrays["weights"].tolist(), strict=True))
+        model._scale = arrays["scale"]
+        process = LaplacianProcess(**{field.name: arrays[field.name][()] for field in fields(LaplacianProcess)})
+        crystals = CrystalTable(**{field.name: arrays[f"crystals.{field.name}"] for field in fields(CrystalTable)})
+        return model._set(process, crystals, arrays["y"])
 
     def _check_parameters(self) -> None:
         for name, least in (("tune_samples", MINIMUM_SAMPLES), ("tune_iterations", 0), ("robust_rounds", 0), ("n_local", 2)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+            check_whole(name, getattr(self, name), low=least)
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "_vectors"):
+        if not hasattr(self, "process_"):
             raise NotFittedError("this GRIDKernelRegressor is not fitted yet: call fit with known crystals first")
 
     def _report(self, text: str) -> None:
         if self.progress is not None:
             self.progress(text)
 
-    def _read(self, structures: Any) -> tuple[CrystalTable, NDArray[np.float32]]:
+    def _features(self, crystals: CrystalTable) -> FloatArray:
+        threads = n_threads(self.n_jobs)
+        if self.featurizer_.n_jobs != threads:
+            self.featurizer_.set_n_jobs(threads)
+        return self.featurizer_.featurize_many(crystals, pbar=False)
+
+    def _read(self, X: Any) -> tuple[CrystalTable, NDArray[np.float32]]:
         self._check_fitted()
-        crystals = as_table(structures)
-        features = self._featurizer.featurize_many(crystals, pbar=False)
-        unseen = np.setdiff1d(crystals.numbers, self._elements)
+        crystals = as_table(X)
+        features = self._features(crystals)
+        unseen = np.setdiff1d(crystals.numbers, self.crystals_.numbers)
         if len(unseen):
             symbols = ", ".join(species_symbol(int(number)) for number in unseen)
             warnings.warn(
@@ -386,39 +377,13 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
             )
         return crystals, (features * self._scale).astype(np.float32)
 
-    def _evaluate(self, vectors: NDArray[np.float32], with_variance: bool) -> tuple[FloatArray, FloatArray]:
-        """Give means, and variances relative to the process, noise included (zeros unless asked for)."""
-        values, variances = np.empty(len(vectors)), np.zeros(len(vectors))
-        for start in range(0, len(vectors), CHUNK):
-            rows = slice(start, start + CHUNK)
-            K = covariance(vectors[rows], self._vectors, self.n_jobs)
-            values[rows] = self._mean + K @ self._coefficients
-            if with_variance:
-                variances[rows] = self._variances(K)
-        return values, variances
-
-    def _variances(self, K: NDArray[np.float32]) -> FloatArray:
-        return local_variances(K, self._vectors, self.noise_, min(self.n_local, K.shape[1])) + self._base_noise
-
-    def _calibrate(self, random: np.random.Generator) -> None:
-        """Keep the sorted ratios of leave-one-out residuals to the standard deviations that a prediction would state."""
-        sample = random.permutation(len(self._vectors))[:1000]
-        variances = np.empty(len(sample))
-        for start in range(0, len(sample), CHUNK):
-            rows = sample[start : start + CHUNK]
-            K = covariance(self._vectors[rows], self._vectors, self.n_jobs)
-            K[np.arange(len(rows)), rows] = 0  # left out
-            variances[start : start + CHUNK] = self._variances(K)
-        self._ratios = np.sort(np.abs(self.residuals_[sample]) / np.sqrt(variances))
-
     def _half_widths(self, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
-        n = len(self._ratios)
-        level = min(1.0, np.ceil(coverage * (n + 1)) / n)
-        calibrated = np.quantile(self._ratios, level) ** 2 * variances
+        """Give those of the process, widened by the share of species that no training crystal holds."""
         owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
-        unseen = ~np.isin(crystals.numbers, self._elements)
+        unseen = ~np.isin(crystals.numbers, self.crystals_.numbers)
         share = np.bincount(owner, weights=unseen, minlength=len(crystals)) / np.diff(crystals.species_offsets)
-        return np.sqrt(calibrated + share * ndtri((1 + coverage) / 2) ** 2 * self._values.var())
+        widening = share * ndtri((1 + coverage) / 2) ** 2 * self.process_.targets.var()
+        return np.sqrt(self.process_.half_widths(variances, coverage) ** 2 + widening)
 
     def _to_unit(self, values: FloatArray) -> FloatArray:
         return 10**values if self.log_target else values

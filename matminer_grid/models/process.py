@@ -1,0 +1,275 @@
+"""A Gaussian process whose kernel is exp(-Manhattan distance), robust to outliers, judged by closed-form leave-one-out.
+
+The covariance of two crystals is K = exp(-sum_k w_k |x_k - x'_k|): a product of Laplacian kernels, one for each earth mover's
+distance. The noise of each training crystal grows with its leave-one-out residual, as in the EM algorithm for Student's t, so that
+failed calculations lose their say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import scipy.linalg
+from joblib import Parallel, delayed
+from scipy.optimize import minimize
+
+from matminer_grid._threads import n_threads
+from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    SingleArray = NDArray[np.float32]
+
+ROWS = 64
+"""Rows of a distance matrix that a thread fills at once."""
+
+DEGREES_OF_FREEDOM = 2.0
+"""Of Student's t distribution of the noise."""
+
+TUNING_ROUNDS = 2
+"""Searches for weights, with outliers found anew in between."""
+
+CHUNK = 256
+"""Structures whose covariances with all training crystals are in memory at once."""
+
+MAD_TO_SIGMA = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+
+def covariance(left: SingleArray, right: SingleArray, n_jobs: int | None = None) -> SingleArray:
+    """Compute exp(-Manhattan distance) of weighted vectors (m, d) and (n, d), in threads, as an array of shape (m, n)."""
+    out = np.empty((len(left), len(right)), np.float32)
+
+    def fill(start: int) -> None:
+        part = out[start : start + ROWS]
+        manhattan_tile(left[start : start + ROWS], right, part)
+        np.exp(np.negative(part, out=part), out=part)
+
+    if left.shape[1] and out.size:
+        Parallel(n_jobs=n_threads(n_jobs), require="sharedmem")(delayed(fill)(start) for start in range(0, len(left), ROWS))
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class LaplacianProcess:
+    """A process that has learned the values of n crystals. All variances are relative to that of the process.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d)
+        Weighted.
+    targets, coefficients : ndarray of shape (n,)
+        Values, and what predicts others as mean + covariance @ coefficients.
+    mean : float
+    base_noise : float
+        Variance of the noise of a crystal that is no outlier.
+    noise : ndarray of shape (n,)
+        Variance of the noise of each.
+    residuals : ndarray of shape (n,)
+        Value minus leave-one-out prediction.
+    ratios : ndarray
+        Sizes of residuals over the standard deviations that a prediction would state, ascending; :meth:`calibrated` fills them.
+    """
+
+    vectors: SingleArray
+    targets: FloatArray
+    coefficients: FloatArray
+    mean: float
+    base_noise: float
+    noise: FloatArray
+    residuals: FloatArray
+    ratios: FloatArray
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: SingleArray,
+        targets: FloatArray,
+        noise: float,
+        *,
+        rounds: int,
+        n_jobs: int | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Learn values; the noise of each is estimated anew from the leave-one-out residuals, in so many rounds."""
+        n = len(targets)
+        K = covariance(vectors, vectors, n_jobs)
+        factors = np.ones(n)
+        for i in range(rounds + 1):
+            if progress is not None:
+                progress(f"solve for {n} crystals, round {i + 1} of {rounds + 1}")
+            inverse = K.astype(np.float64)
+            inverse[np.diag_indices(n)] += noise * factors
+            inverse = _inverse(inverse)
+            ones = _times(inverse, np.ones(n))
+            mean = float(ones @ targets / ones.sum())
+            coefficients = _times(inverse, targets - mean)
+            residuals = coefficients / inverse.diagonal()
+            if i < rounds:
+                factors = outlier_factors(residuals)
+        return cls(vectors, targets, coefficients, mean, noise, noise * factors, residuals, np.zeros(0))
+
+    def predict(self, vectors: SingleArray, n_local: int = 0, n_jobs: int | None = None) -> tuple[FloatArray, FloatArray]:
+        """Give means and variances, noise included; a variance takes the n_local nearest crystals into account and is 0 without."""
+        means, variances = np.empty(len(vectors)), np.zeros(len(vectors))
+        for start in range(0, len(vectors), CHUNK):
+            rows = slice(start, start + CHUNK)
+            K = covariance(vectors[rows], self.vectors, n_jobs)
+            means[rows] = self.mean + K @ self.coefficients
+            if n_local:
+                variances[rows] = self._variances(K, n_local)
+        return means, variances
+
+    def calibrated(self, sample: NDArray[np.int64], n_local: int, n_jobs: int | None = None) -> Self:
+        """Give a process whose intervals hold as many of these training crystals, each left out, as they should."""
+        variances = self.left_out_variances(sample, n_local, n_jobs)
+        return replace(self, ratios=np.sort(np.abs(self.residuals[sample]) / np.sqrt(variances)))
+
+    def half_widths(self, variances: FloatArray, coverage: float) -> FloatArray:
+        """Give half the widths of intervals that hold the value with a probability, from the variances of :meth:`predict`."""
+        n = len(self.ratios)
+        return np.quantile(self.ratios, min(1.0, np.ceil(coverage * (n + 1)) / n)) * np.sqrt(variances)
+
+    def left_out_variances(self, rows: NDArray[np.int64], n_local: int, n_jobs: int | None = None) -> FloatArray:
+        """Give the variances that predictions of these training crystals would have, had they been left out."""
+        variances = np.empty(len(rows))
+        for start in range(0, len(rows), CHUNK):
+            chunk = rows[start : start + CHUNK]
+            K = covariance(self.vectors[chunk], self.vectors, n_jobs)
+            K[np.arange(len(chunk)), chunk] = 0
+            variances[start : start + CHUNK] = self._variances(K, n_local)
+        return variances
+
+    def _variances(self, K: SingleArray, n_local: int) -> FloatArray:
+        n_local = min(n_local, K.shape[1])
+        near = np.argpartition(-K, n_local - 1, axis=1)[:, :n_local]
+        joint = np.empty((len(K), n_local, n_local))
+        for i, rows in enumerate(near):
+            joint[i] = covariance(self.vectors[rows], self.vectors[rows], 1) + np.diag(self.noise[rows])
+        k = np.take_along_axis(K, near, axis=1).astype(np.float64)
+        return np.maximum(1 - (k * np.linalg.solve(joint, k[..., None])[..., 0]).sum(axis=1), 0) + self.base_noise
+
+    def shares(
+        self, vectors: SingleArray, n_near: int, n_jobs: int | None = None
+    ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+        """Weigh the nearest training crystals in a prediction from them alone, their mean unknown.
+
+        Returns
+        -------
+        rows, shares, similarities : ndarray of shape (n_near,)
+            Training crystals from the largest share down, shares, which add up to 1, and covariances with the one row of `vectors`.
+        """
+        similarities = covariance(vectors, self.vectors, n_jobs)[0].astype(np.float64)
+        near = np.argsort(-similarities, kind="stable")[:n_near]
+        joint = covariance(self.vectors[near], self.vectors[near], n_jobs).astype(np.float64) + np.diag(self.noise[near])
+        shares, mean_shares = np.linalg.solve(joint, np.stack([similarities[near], np.ones(len(near))], axis=1)).T
+        shares += (1 - shares.sum()) * mean_shares / mean_shares.sum()
+        order = np.argsort(-np.abs(shares), kind="stable")
+        return near[order], shares[order], similarities[near[order]]
+
+
+def outlier_factors(residuals: FloatArray) -> FloatArray:
+    """By how much the noise of each crystal exceeds that of most, for its residual: the EM step for Student's t, at least 1."""
+    scale = max(MAD_TO_SIGMA * float(np.median(np.abs(residuals))), 1e-12)
+    return np.maximum(1, (DEGREES_OF_FREEDOM + (residuals / scale) ** 2) / (DEGREES_OF_FREEDOM + 1))
+
+
+def tune(
+    vectors: SingleArray,
+    y: FloatArray,
+    blocks: list[slice],
+    start: FloatArray,
+    noise: float,
+    *,
+    iterations: int,
+    prior: float,
+    n_jobs: int | None = None,
+) -> tuple[FloatArray, float]:
+    """Find the weight of each block and the noise by gradient descent on the leave-one-out error.
+
+    The error is the pseudo-Huber loss of the residuals, which tends to their absolute value; a weak prior keeps the logarithms of
+    the weights near where they start.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d)
+        Unweighted.
+    y : ndarray of shape (n,)
+    blocks : list of slice
+        Columns of each block.
+    start : ndarray of shape (n_blocks,)
+        Weights to start from.
+    noise : float
+        Noise to start from.
+    iterations : int
+        Steps of the L-BFGS algorithm in each of two rounds; outliers are found anew in between.
+    prior : float
+        Strength of the prior.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_blocks,)
+    noise : float
+    """
+    n = len(y)
+    spread = np.repeat(np.arange(len(blocks)), [block.stop - block.start for block in blocks])
+    centred = y - np.median(y)
+    initial = np.log(np.append(start, noise))
+    factors = np.ones(n)
+    softness = max(0.1 * MAD_TO_SIGMA * float(np.median(np.abs(centred))), 1e-3 * float(centred.std()), 1e-12)
+
+    def loss(parameters: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        weights = np.exp(parameters[:-1])[spread]
+        weighted = vectors * weights.astype(np.float32)
+        K = covariance(weighted, weighted, n_jobs)
+        inverse = K + 3.0  # a constant with a wide prior, since the mean is unknown
+        inverse[np.diag_indices(n)] += np.exp(parameters[-1]) * factors
+        inverse = _inverse(inverse, symmetric=True)
+        coefficients, diagonal = inverse @ centred, inverse.diagonal()
+        residuals = coefficients / diagonal
+        size = np.sqrt(1 + (residuals / softness) ** 2)
+        value = softness * (size - 1).mean()
+        slope = residuals / softness / size / diagonal / n
+        adjoint = (inverse * (slope * residuals)) @ inverse - np.outer(inverse @ slope, coefficients)
+        gradient = np.empty(len(parameters))
+        gradient[-1] = np.exp(parameters[-1]) * (adjoint.diagonal() @ factors)
+        adjoint = (-0.5 * (adjoint + adjoint.T) * K).astype(np.float32)
+        by_feature = np.zeros(vectors.shape[1], np.float32)
+        weighted_sum_of_distances(weighted, adjoint, by_feature)
+        gradient[:-1] = np.bincount(spread, weights=by_feature, minlength=len(blocks))
+        step = parameters - initial
+        return value + 0.5 * prior * float(step @ step) / len(step), gradient + prior * step / len(step), residuals
+
+    parameters = initial
+    bounds = [(np.log(1e-4), np.log(1e2))] * len(blocks) + [(np.log(1e-3), np.log(3.0))]
+    for _ in range(TUNING_ROUNDS if iterations else 0):
+        result = minimize(
+            lambda p: loss(p)[:2], parameters, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+        )
+        parameters = result.x
+        factors = outlier_factors(loss(parameters)[2])
+    return np.exp(parameters[:-1]), float(np.exp(parameters[-1]))
+
+
+def _inverse(matrix: NDArray[np.floating], symmetric: bool = False) -> FloatArray:
+    """Invert a positive definite matrix in place; without `symmetric`, the lower triangle alone is right."""
+    transposed = matrix.T  # LAPACK's order, without a copy
+    factor, failed = scipy.linalg.lapack.dpotrf(transposed, lower=1, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError("the covariance matrix is not positive definite; raise the noise")
+    inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    if symmetric:
+        lower = np.tril(inverse)
+        return lower + np.tril(inverse, -1).T
+    return inverse
+
+
+def _times(lower: FloatArray, vector: FloatArray) -> FloatArray:
+    """Multiply a symmetric matrix, of which the lower triangle is stored in Fortran's order, with a vector."""
+    return scipy.linalg.blas.dsymv(1.0, lower, vector, lower=1)

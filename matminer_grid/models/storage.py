@@ -58,7 +58,7 @@ def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
             found = (header.get("format", 1), header["version"])
             if found == (FORMAT, __version__):
                 arrays = {name: file[name] for name in header["arrays"]}
-    except (zipfile.BadZipFile, KeyError, EOFError, TypeError, ValueError) as error:
+    except (zipfile.BadZipFile, AttributeError, KeyError, EOFError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is cut short or no model of matminer-grid ({error}); delete it and train anew") from error
     if found != (FORMAT, __version__):
         raise ValueError(

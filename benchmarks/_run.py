@@ -1,7 +1,8 @@
-"""What every benchmark does around its numbers: time stages, describe the machine, score predictions, write files."""
+"""What every benchmark does around its numbers: read the command line, time, describe the machine, write files."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -9,13 +10,19 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from rich.console import Console
+
+from matminer_grid._files import replacing
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
 PACKAGES = ("matminer-grid", "matminer", "numba", "numpy", "POT", "pymatgen", "scikit-learn", "scipy")
+CONSOLE = Console(width=None if os.isatty(1) else 190)
 
 
 class Stages:
@@ -32,6 +39,40 @@ class Stages:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+def seconds(function: Callable[[], Any], repeats: int = 1) -> np.ndarray:
+    """Time a call, repeatedly; shape (repeats,)."""
+    times = np.empty(repeats)
+    for i in range(repeats):
+        start = time.perf_counter()
+        function()
+        times[i] = time.perf_counter() - start
+    return times
+
+
+def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
+    """Slope of cost against size on logarithmic axes."""
+    return float(np.polyfit(np.log(list(sizes)), np.log(list(costs)), 1)[0])
+
+
+def command_line(name: str, description: str, what: str) -> argparse.ArgumentParser:
+    """Make the parser of a benchmark, with its output folder for what it writes."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description.splitlines()[0])
+    parser.add_argument("--output", type=output_folder, default=f"output/{name}", help=f"folder for {what}")
+    return parser
+
+
+def output_folder(name: str) -> Path:
+    """Make the output folder."""
+    path = Path(name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ".writable").touch()
+        (path / ".writable").unlink()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} can't be written to ({error}); choose another folder") from error
+    return path
+
+
 def provenance() -> dict[str, Any]:
     """When, where and with what a benchmark ran."""
     return {
@@ -42,22 +83,14 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def output_folder(path: Path) -> Path:
-    """Make the output folder; a SystemExit says why it can't be written to."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / ".writable").touch()
-        (path / ".writable").unlink()
-    except OSError as error:
-        raise SystemExit(f"the output folder {path} can't be written to ({error}); choose another one with --output") from error
-    return path
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file at once, so that an interrupted run leaves the old one or none."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+def write_results(path: Path, content: dict[str, Any], *more: str) -> dict[str, Any]:
+    """Write results as JSON with their provenance, whole or not at all; say so, with the names of other files; give all of it."""
+    content = provenance() | content
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode())
+    CONSOLE.print(f"written to {path.parent}: {', '.join([path.name, *more])}", markup=False)
+    return content
 
 
 def _processor() -> str:

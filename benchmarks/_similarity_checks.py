@@ -29,7 +29,7 @@ class Check:
     ----------
     series : str
         Name of the series.
-    source : {"report", "ours"}
+    said_by : {"report", "ours"}
         Whether the report says so or we expect it.
     statement : str
     holds : bool
@@ -41,11 +41,16 @@ class Check:
     """
 
     series: str
-    source: str
+    said_by: str
     statement: str
     holds: bool
     numbers: str
     required: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """How it came out, in words."""
+        return "holds" if self.holds else "fails" if self.required else "does not come out"
 
 
 def proportionality(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
@@ -72,45 +77,25 @@ def check_layered(name: str, matrices: Matrices) -> list[Check]:
     among = {key: _among_intermediates(matrices[f"GRID, {key}"]) for key in ("EMD", "cosine")}
     columns = {key: matrices[f"RDF, {key}"][:, 4] for key in ("EMD", "cosine")}
     as_given = matrices["RDF of matminer, EMD"][:, 4]
+
+    closer = "GRID + EMD: with n = 0, 1, 2, 3 the phases come ever closer to SrTiO₃ (n = ∞)"
+    farther = "GRID + EMD: with n = 1, 2, 3, ∞ the phases go ever farther from SrO (n = 0)"
+    distinguishes = "GRID + cosine distinguishes the intermediate phases less: mean among n = 1, 2, 3, largest of the series = 1"
+    nearer = (
+        "RDF + EMD, the RDF as matminer gives it (proportional to the size of the cell): SrO is nearer to SrTiO₃ than some "
+        "intermediate phase is"
+    )
+    scaled = "The same with the RDF scaled to the sum 1, or with cosine, which does not see the scale"
+    seen = [f"{key}: SrO {column[0]:.3f}, n = 1, 2, 3 {_chain(column[1:4], ', ')}" for key, column in columns.items()]
+    by_far = f"SrO {as_given[0]:.0f}, n = 1, 2, 3 {_chain(as_given[1:4], ', ', '.0f')}"
+    is_less = among["cosine"] < among["EMD"]
+    is_nearer = any(bool(column[0] < column[1:4].max()) for column in columns.values())
     return [
-        Check(
-            name,
-            "report",
-            "GRID + EMD: with n = 0, 1, 2, 3 the phases come ever closer to SrTiO₃ (n = ∞)",
-            bool((np.diff(emd[:, 4]) < 0).all()),
-            f"{_chain(emd[:4, 4], ', ')} Å",
-        ),
-        Check(
-            name,
-            "ours",
-            "GRID + EMD: with n = 1, 2, 3, ∞ the phases go ever farther from SrO (n = 0)",
-            bool((np.diff(emd[0]) > 0).all()),
-            f"{_chain(emd[0, 1:], ', ')} Å",
-        ),
-        Check(
-            name,
-            "report",
-            "GRID + cosine distinguishes the intermediate phases less: mean among n = 1, 2, 3, largest of the series = 1",
-            among["cosine"] < among["EMD"],
-            f"cosine {among['cosine']:.3f}, EMD {among['EMD']:.3f}",
-            required=False,
-        ),
-        Check(
-            name,
-            "report",
-            "RDF + EMD, the RDF as matminer gives it (proportional to the size of the cell): SrO is nearer to SrTiO₃ than some "
-            "intermediate phase is",
-            bool(as_given[0] < as_given[1:4].max()),
-            f"SrO {as_given[0]:.0f}, n = 1, 2, 3 {_chain(as_given[1:4], ', ', '.0f')}",
-        ),
-        Check(
-            name,
-            "report",
-            "The same with the RDF scaled to the sum 1, or with cosine, which does not see the scale",
-            any(bool(column[0] < column[1:4].max()) for column in columns.values()),
-            "; ".join(f"{key}: SrO {column[0]:.3f}, n = 1, 2, 3 {_chain(column[1:4], ', ')}" for key, column in columns.items()),
-            required=False,
-        ),
+        Check(name, "report", closer, bool((np.diff(emd[:, 4]) < 0).all()), f"{_chain(emd[:4, 4], ', ')} Å"),
+        Check(name, "ours", farther, bool((np.diff(emd[0]) > 0).all()), f"{_chain(emd[0, 1:], ', ')} Å"),
+        Check(name, "report", distinguishes, is_less, ", ".join(f"{k} {among[k]:.3f}" for k in ("cosine", "EMD")), required=False),
+        Check(name, "report", nearer, bool(as_given[0] < as_given[1:4].max()), by_far),
+        Check(name, "report", scaled, is_nearer, "; ".join(seen), required=False),
     ]
 
 
@@ -126,7 +111,7 @@ def examine_layered(cells: str, bin_size: float, matrices: Matrices) -> dict[str
         The cells, the bin size in Å, and for each reading and method the largest dissimilarity to an intermediate phase divided by
         that of SrO and SrTiO3: the statement comes out above 1.
     """
-    result: dict[str, str | float] = {"cells": cells, "bin_size": bin_size}
+    result: dict[str, str | float] = {"cells": cells, "bin / Å": bin_size}
     for key in ("EMD", "cosine"):
         matrix = matrices[f"RDF, {key}"]
         result[f"from SrTiO₃, {key}"] = float(matrix[1:4, 4].max() / matrix[0, 4])
@@ -145,15 +130,8 @@ def check_displacement(shifts: NDArray[np.float64], matrices: Matrices, smeared:
         slope, r2 = proportionality(shifts, matrix[0])
         falls = int((np.diff(matrix[0]) < 0).sum())
         statement = f"GRID + EMD: proportional to the displacement of Ti ({label})"
-        checks.append(
-            Check(
-                "displacement",
-                "report",
-                statement,
-                r2 >= LEAST_R2,
-                f"R² = {r2:.4f}, {slope:.3f} Å per Å, {falls} of {len(shifts) - 1} steps go down{more}",
-            )
-        )
+        numbers = f"R² = {r2:.4f}, {slope:.3f} Å per Å, {falls} of {len(shifts) - 1} steps go down{more}"
+        checks.append(Check("displacement", "report", statement, r2 >= LEAST_R2, numbers))
     return checks
 
 
@@ -162,29 +140,19 @@ def check_expansion(matrices: Matrices) -> list[Check]:
     emd, cosine = matrices["GRID, EMD"], matrices["RDF, cosine"]
     smallest, mean, largest = steps(emd[0])
     fall, mean_cosine, jump = steps(cosine[0])
+    growth = f"smallest step from 3 Å on {smallest:.4f} Å, total {emd[0, -1]:.3f} Å"
+    evenness = f"largest {largest:.4f} Å, mean {mean:.4f} Å: {largest / mean:.2f} times"
+    jumps = (
+        f"largest step {jump / mean_cosine:.1f} times the mean, the first {cosine[0, 1] / cosine[0].max():.0%} of the greatest "
+        f"dissimilarity; steepest fall {fall:.3f}; {(np.diff(cosine[0]) < 0).sum()} of {len(cosine) - 1} steps go down"
+    )
+    continuous = f"GRID + EMD: grows continuously, no step above {LARGEST_STEP:g} times the mean one"
+    falls = jump > LARGEST_STEP * mean_cosine and fall < 0
+    monotonic = "GRID + EMD: grows monotonically with expansion, from whatever edge one starts"
     return [
-        Check(
-            "expansion",
-            "report",
-            "GRID + EMD: grows monotonically with expansion, from whatever edge one starts",
-            grows_away(emd),
-            f"smallest step from 3 Å on {smallest:.4f} Å, total {emd[0, -1]:.3f} Å",
-        ),
-        Check(
-            "expansion",
-            "report",
-            f"GRID + EMD: grows continuously, no step above {LARGEST_STEP:g} times the mean one",
-            largest < LARGEST_STEP * mean,
-            f"largest {largest:.4f} Å, mean {mean:.4f} Å: {largest / mean:.2f} times",
-        ),
-        Check(
-            "expansion",
-            "report",
-            "RDF + cosine: jumps, and falls where the crystal grows",
-            jump > LARGEST_STEP * mean_cosine and fall < 0,
-            f"largest step {jump / mean_cosine:.1f} times the mean, the first {cosine[0, 1] / cosine[0].max():.0%} of the greatest "
-            f"dissimilarity; steepest fall {fall:.3f}; {(np.diff(cosine[0]) < 0).sum()} of {len(cosine) - 1} steps go down",
-        ),
+        Check("expansion", "report", monotonic, grows_away(emd), growth),
+        Check("expansion", "report", continuous, largest < LARGEST_STEP * mean, evenness),
+        Check("expansion", "report", "RDF + cosine: jumps, and falls where the crystal grows", falls, jumps),
     ]
 
 

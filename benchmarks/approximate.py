@@ -8,46 +8,23 @@ neighbour counts as found if it is no farther away than the exact k-th. Run it o
 
 from __future__ import annotations
 
-import argparse
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from pymatgen.core import Element
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks._perturbed import perturbed_copies
-from benchmarks._run import output_folder, provenance, write_json
+from benchmarks._run import CONSOLE, command_line, seconds, write_results
+from benchmarks._tables import records, show
 from matminer_grid import ApproximateEMDSearch, EMDSearch, GRIDFeaturizer
 from matminer_grid.crystals.composition import METRICS
 from matminer_grid.similarity.search import TIE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 REPEATS = 5
 CANDIDATES = (20, 30, 50, 100, 200)
 TARGETS = {"recall": 0.95, "times as fast": 20.0}
 """What the project promises, at least, at the default number of candidates."""
-
-
-def milliseconds(function: Callable[[], Any], per: int) -> float:
-    """Time a call repeatedly; median, in ms per item."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) / per * 1e3
-
-
-def seconds(function: Callable[[], Any]) -> float:
-    """Time one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def index_megabytes(search: ApproximateEMDSearch) -> float:
@@ -64,26 +41,25 @@ def compare(size: int, n_queries: int, k: int, metric: str, n_jobs: int) -> dict
     known, query = (features[:size], crystals[:size]), (features[size:], crystals[size:])
     exact = EMDSearch(composition_metric=metric, n_jobs=n_jobs)
     approximate = ApproximateEMDSearch(composition_metric=metric, n_jobs=n_jobs)
-    fitting = {"exact": seconds(lambda: exact.fit(*known)), "approximate": seconds(lambda: approximate.fit(*known))}
+    fitting = {
+        "exact": float(seconds(lambda: exact.fit(*known))[0]),
+        "approximate": float(seconds(lambda: approximate.fit(*known))[0]),
+    }
     true_distances = exact.kneighbors(*query, k=k)[0]
-    exact_ms = milliseconds(lambda: exact.kneighbors(*query, k=k), n_queries)
-    rows = []
+    exact_ms = _milliseconds(exact, query, k)
+    rows = [{"search": "exact", "candidates": None, "default": False, "recall": 1.0, "ms a query": exact_ms, "times as fast": 1.0}]
     default = approximate.n_candidates
-    for n_candidates in sorted({*CANDIDATES, default}):
-        if n_candidates >= k:
-            approximate.set_params(n_candidates=n_candidates)
-            distances = approximate.kneighbors(*query, k=k)[0]
-            ms = milliseconds(lambda: approximate.kneighbors(*query, k=k), n_queries)
-            rows.append(
-                {
-                    "candidates": n_candidates,
-                    "default": n_candidates == default,
-                    "recall": float((distances <= true_distances[:, -1:] + TIE).mean()),
-                    "ms": ms,
-                    "times as fast": exact_ms / ms,
-                    "evaluated a query": approximate.evaluated_share_ * size,
-                }
-            )
+    for n_candidates in sorted(n for n in {*CANDIDATES, default} if n >= k):
+        approximate.set_params(n_candidates=n_candidates)
+        distances = approximate.kneighbors(*query, k=k)[0]
+        ms = _milliseconds(approximate, query, k)
+        row = {"search": "approximate", "candidates": n_candidates, "default": n_candidates == default}
+        row |= {
+            "recall": float((distances <= true_distances[:, -1:] + TIE).mean()),
+            "ms a query": ms,
+            "times as fast": exact_ms / ms,
+        }
+        rows.append(row | {"EMDs a query": approximate.evaluated_share_ * size})
     return {
         "references": size,
         "queries": n_queries,
@@ -93,54 +69,33 @@ def compare(size: int, n_queries: int, k: int, metric: str, n_jobs: int) -> dict
         "fit_seconds": fitting,
         "index_megabytes": index_megabytes(approximate),
         "features_megabytes": (features[:size].data.nbytes + features[:size].indices.nbytes) / 1e6,
-        "exact_ms": exact_ms,
-        "approximate": rows,
+        "rows": records(pd.DataFrame(rows)),
     }
 
 
-def show(results: dict[str, Any], console: Console) -> None:
-    """Print a table."""
-    k = results["k"]
-    table = Table(
-        title=f"{k} nearest of {results['references']:,}, {results['queries']:,} queries, {results['composition_metric']}, "
-        f"{results['threads']} threads"
-    )
-    for index, header in enumerate(("", f"recall@{k}", "ms a query", "times as fast", "EMDs a query")):
-        table.add_column(header, justify="right" if index else "left")
-    table.add_row("exact", "1", f"{results['exact_ms']:.3f}", "1", "")
-    for row in results["approximate"]:
-        table.add_row(
-            f"{row['candidates']} candidates{' (default)' if row['default'] else ''}",
-            f"{row['recall']:.4f}",
-            f"{row['ms']:.3f}",
-            f"{row['times as fast']:.1f}",
-            f"{row['evaluated a query']:.1f}",
-        )
-    console.print(table)
-    fitting = results["fit_seconds"]
-    console.print(
-        f"fit: exact {fitting['exact']:.1f} s, approximate {fitting['approximate']:.1f} s; "
-        f"index {results['index_megabytes']:.0f} MB beside {results['features_megabytes']:.0f} MB of features"
-    )
-    console.print(f"promised: recall >= {TARGETS['recall']:g} at >= {TARGETS['times as fast']:g} times the speed of exact search")
+def _milliseconds(search: EMDSearch, query: tuple[Any, Any], k: int) -> float:
+    return float(np.median(seconds(lambda: search.kneighbors(*query, k=k), REPEATS))) / len(query[1]) * 1e3
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.approximate", description=__doc__.splitlines()[0])
+    parser = command_line("approximate", __doc__, "approximate.json")
     parser.add_argument("--size", type=int, default=100_000, help="number of references")
     parser.add_argument("--queries", type=int, default=1000, help="number of queries")
     parser.add_argument("-k", type=int, default=10, help="number of neighbours")
     parser.add_argument("--metric", choices=tuple(METRICS), default="modified_pettifor", help="between compositions")
     parser.add_argument("--threads", type=int, default=2, help="of either search")
-    parser.add_argument("--output", type=Path, default=Path("output/approximate"), help="folder for approximate.json")
     options = parser.parse_args(arguments)
-    folder = output_folder(options.output)
     results = compare(options.size, options.queries, options.k, options.metric, options.threads)
-    console = Console()
-    show(results, console)
-    write_json(folder / "approximate.json", provenance() | {"targets": TARGETS} | results)
-    console.print(f"written: {folder / 'approximate.json'}")
+    title = f"{options.k} nearest of {options.size:,}, {options.queries:,} queries, {options.metric}, {options.threads} threads"
+    show(pd.DataFrame(results["rows"]), title, CONSOLE)
+    fitting = results["fit_seconds"]
+    CONSOLE.print(
+        f"fit: exact {fitting['exact']:.1f} s, approximate {fitting['approximate']:.1f} s; "
+        f"index {results['index_megabytes']:.0f} MB beside {results['features_megabytes']:.0f} MB of features"
+    )
+    CONSOLE.print(f"promised: recall >= {TARGETS['recall']:g} at >= {TARGETS['times as fast']:g} times the speed of exact search")
+    write_results(options.output / "approximate.json", {"targets": TARGETS} | results)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,17 @@ copies that are far apart here; it knows which element sits where, which the GRI
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from benchmarks._run import output_folder, provenance, write_json
+from benchmarks._run import CONSOLE, command_line, seconds, write_results
+from benchmarks._tables import show
 from matminer_grid import GRIDFeaturizer, find_duplicates, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
 
@@ -49,21 +46,11 @@ def all_pairs(features: csr_array, data: ElasticityTable) -> tuple[list[dict[str
     """Find all pairs within each tolerance; counts and times, and what was found within the last."""
     rows = []
     for tolerance in TOLERANCES:
-        times = []
-        for _ in range(REPEATS):
-            start = time.perf_counter()
-            found = find_duplicates(features, data.crystals, tolerance, bin_size=BIN_SIZE)
-            times.append(time.perf_counter() - start)
-        rows.append(
-            {
-                "tolerance": tolerance,
-                "seconds": float(np.median(times)),
-                "pairs": len(found.pairs),
-                "groups": len(found.groups),
-                "crystals in groups": sum(map(len, found.groups)),
-                "largest group": max(map(len, found.groups), default=0),
-            }
-        )
+        times = seconds(lambda at=tolerance: find_duplicates(features, data.crystals, at, bin_size=BIN_SIZE), REPEATS)
+        found = find_duplicates(features, data.crystals, tolerance, bin_size=BIN_SIZE)
+        sizes = list(map(len, found.groups))
+        row = {"tolerance": tolerance, "seconds": float(np.median(times)), "pairs": len(found.pairs), "groups": len(sizes)}
+        rows.append(row | {"crystals in groups": sum(sizes), "largest group": max(sizes, default=0)})
     return rows, found
 
 
@@ -80,17 +67,17 @@ def pairs_of_one_formula(features: csr_array, data: ElasticityTable) -> tuple[np
     return np.concatenate(pairs), np.concatenate(dissimilarities)
 
 
-def match(pairs: np.ndarray, data: ElasticityTable, label: str, console: Console) -> tuple[np.ndarray, np.ndarray]:
+def match(pairs: np.ndarray, data: ElasticityTable, label: str) -> tuple[np.ndarray, np.ndarray]:
     """Let StructureMatcher judge pairs: what it says, and the seconds it took for each."""
     matcher = StructureMatcher()
     used = np.unique(pairs)
     structures = dict(zip(used.tolist(), data.crystals[used].to_structures(), strict=True))
-    matched, seconds = np.zeros(len(pairs), bool), np.zeros(len(pairs))
-    for index, (i, j) in enumerate(track(pairs.tolist(), description=label, console=console, transient=True)):
+    matched, took = np.zeros(len(pairs), bool), np.zeros(len(pairs))
+    for index, (i, j) in enumerate(track(pairs.tolist(), description=label, console=CONSOLE, transient=True)):
         start = time.perf_counter()
         matched[index] = matcher.fit(structures[i], structures[j])
-        seconds[index] = time.perf_counter() - start
-    return matched, seconds
+        took[index] = time.perf_counter() - start
+    return matched, took
 
 
 def agreement(dissimilarities: np.ndarray, matched: np.ndarray) -> list[dict[str, Any]]:
@@ -108,13 +95,11 @@ def agreement(dissimilarities: np.ndarray, matched: np.ndarray) -> list[dict[str
     ]
 
 
-def judge(
-    pairs: np.ndarray, dissimilarities: np.ndarray, data: ElasticityTable, n: int, label: str, console: Console
-) -> dict[str, Any]:
+def judge(pairs: np.ndarray, dissimilarities: np.ndarray, data: ElasticityTable, n: int, label: str) -> dict[str, Any]:
     """Compare with StructureMatcher on n of the pairs, drawn with a seed."""
     drawn = np.sort(np.random.default_rng(0).choice(len(pairs), min(n, len(pairs)), replace=False))
     pairs, dissimilarities = pairs[drawn], dissimilarities[drawn]
-    matched, seconds = match(pairs, data, label, console)
+    matched, took = match(pairs, data, label)
     same = data.formula[pairs[:, 0]] == data.formula[pairs[:, 1]]
     unlike = (dissimilarities <= TOLERANCES[2]) & ~matched & same
     return {
@@ -123,33 +108,20 @@ def judge(
         "table": agreement(dissimilarities, matched),
         "table of one formula": agreement(dissimilarities[same], matched[same]),
         "StructureMatcher ms a pair of one formula": {
-            "median": float(np.median(seconds[same])) * 1e3 if same.any() else None,
-            "mean": float(seconds[same].mean()) * 1e3 if same.any() else None,
+            "median": float(np.median(took[same])) * 1e3 if same.any() else None,
+            "mean": float(took[same].mean()) * 1e3 if same.any() else None,
         },
         "near pairs of one formula that don't match": data.material_id[pairs[unlike]].tolist(),
     }
 
 
-def show(title: str, rows: list[dict[str, Any]], console: Console) -> None:
-    """Print a table of numbers."""
-    table = Table(title=title)
-    for name in rows[0]:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else f"{value:,}" for value in row.values()))
-    console.print(table)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.duplicates", description=__doc__.splitlines()[0])
+    parser = command_line("duplicates", __doc__, "duplicates.json")
     parser.add_argument("--limit", type=int, help="use this many of the crystals, for a quick look")
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of each kind that StructureMatcher judges, at most")
-    parser.add_argument("--output", type=Path, default=Path("output/duplicates"), help="folder for duplicates.json")
     options = parser.parse_args(arguments)
-    folder = output_folder(options.output)
     warnings.simplefilter("ignore")
-    console = Console()
     data = load_mp_elasticity_table()
     if options.limit is not None:
         data = type(data)(*(getattr(data, name)[: options.limit] for name in vars(data)))
@@ -161,26 +133,25 @@ def main(arguments: list[str] | None = None) -> None:
     find_duplicates(features[:10], data.crystals[:10], bin_size=BIN_SIZE)
     counts, found = all_pairs(features, data)
     n_pairs = len(data) * (len(data) - 1) // 2
-    show(f"all {n_pairs:,} pairs of {len(data):,} crystals", counts, console)
+    show(pd.DataFrame(counts), f"all {n_pairs:,} pairs of {len(data):,} crystals", CONSOLE)
     largest = max(row["seconds"] for row in counts)
-    console.print(
+    CONSOLE.print(
         f"features: {featurize_seconds:.2f} s; {(featurize_seconds + largest) / n_pairs * 1e9:.0f} ns a pair with them; "
         f"promised: at most {TARGET_SECONDS:g} s in all"
     )
     judged = {
-        f"pairs within {TOLERANCES[-1]:g}": judge(found.pairs, found.dissimilarities, data, options.pairs, "near", console),
-        "pairs of one formula": judge(*pairs_of_one_formula(features, data), data, options.pairs, "one formula", console),
+        f"pairs within {TOLERANCES[-1]:g}": judge(found.pairs, found.dissimilarities, data, options.pairs, "near"),
+        "pairs of one formula": judge(*pairs_of_one_formula(features, data), data, options.pairs, "one formula"),
     }
     for name, result in judged.items():
-        show(f"{name}: {result['pairs']:,}", result["table"], console)
+        show(pd.DataFrame(result["table"]), f"{name}: {result['pairs']:,}", CONSOLE)
         if 0 < result["of one formula"] < result["pairs"]:
-            show(f"{name}, of one formula: {result['of one formula']:,}", result["table of one formula"], console)
+            show(pd.DataFrame(result["table of one formula"]), f"{name}, of one formula: {result['of one formula']:,}", CONSOLE)
         took = result["StructureMatcher ms a pair of one formula"]
         if took["mean"] is not None:
-            console.print(f"StructureMatcher: {took['mean']:.3g} ms a pair of one formula, median {took['median']:.3g}")
+            CONSOLE.print(f"StructureMatcher: {took['mean']:.3g} ms a pair of one formula, median {took['median']:.3g}")
     content = {"crystals": len(data), "featurize_seconds": featurize_seconds, "tolerances": counts, "StructureMatcher": judged}
-    write_json(folder / "duplicates.json", provenance() | {"target_seconds": TARGET_SECONDS} | content)
-    console.print(f"written: {folder / 'duplicates.json'}")
+    write_results(options.output / "duplicates.json", {"target_seconds": TARGET_SECONDS} | content)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,15 @@ parameters can be chosen from this table. Differences to the published settings 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+import pandas as pd
 from sklearn.model_selection import KFold
 
-from benchmarks._run import Stages, output_folder, provenance, write_json
-from benchmarks._task import load_task
+from benchmarks._run import CONSOLE, Stages, command_line, write_results
+from benchmarks._tables import records, show
+from benchmarks.moduli.task import load_task
 from matminer_grid import GRIDFeaturizer, composition_emd, grid_emd
 
 PUBLISHED: dict[str, Any] = {
@@ -88,50 +86,31 @@ class Dissimilarities:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.parameters", description=__doc__.splitlines()[0])
+    parser = command_line("parameters", __doc__, "parameters.json")
     parser.add_argument("--entries", type=int, default=2500, help="training entries to draw")
     parser.add_argument("--seed", type=int, default=1, help="seed of the split, the draw and the folds")
-    parser.add_argument("--output", type=Path, default=Path("output/parameters"), help="folder for parameters.json")
     options = parser.parse_args(arguments)
-    folder = output_folder(options.output)
-    console, stages = Console(), Stages()
+    stages = Stages()
     task = load_task(None, options.seed)
     if not FOLDS <= options.entries <= len(task.train):
         parser.error(f"--entries must be between {FOLDS} and {len(task.train)}, not {options.entries}")
     rows = np.sort(np.random.default_rng(options.seed).choice(task.train, options.entries, replace=False))
     modulus, dissimilarities = task.modulus[rows], Dissimilarities(task.crystals[rows])
+    results = []
     with stages("total"):
         published = nearest_errors(dissimilarities(PUBLISHED), modulus, options.seed)
-        results = []
-        for parameter, values in VALUES.items():
-            for value in values:
-                same = value == PUBLISHED[parameter]
-                errors = (
-                    published if same else nearest_errors(dissimilarities(PUBLISHED | {parameter: value}), modulus, options.seed)
-                )
-                change = errors - published
-                results.append(
-                    {
-                        "parameter": parameter,
-                        "value": value,
-                        "published": same,
-                        "MAE": round(float(errors.mean()), 3),
-                        "median": round(float(np.median(errors)), 3),
-                        "change": round(float(change.mean()), 3),
-                        "standard_error": round(float(change.std(ddof=1) / len(change) ** 0.5), 3),
-                    }
-                )
-    shown = Table(title=f"nearest neighbour, {FOLDS}-fold cross-validation on {len(rows):,} training entries; GPa")
-    for name in ("parameter", "value", "MAE", "median", "change", "± s.e."):
-        shown.add_column(name, justify="left" if name == "parameter" else "right")
-    for row in results:
-        shown.add_row(
-            row["parameter"], str(row["value"]), *(f"{row[key]:.2f}" for key in ("MAE", "median", "change", "standard_error"))
-        )
-    console.print(shown)
-    content = {"entries": len(rows), "folds": FOLDS, "seed": options.seed, "published": PUBLISHED, "rows": results}
-    write_json(folder / "parameters.json", provenance() | content | {"seconds": stages.seconds})
-    console.print(f"written: {folder / 'parameters.json'}, in {stages.seconds['total']:.0f} s")
+        for parameter, value in [(parameter, value) for parameter, values in VALUES.items() for value in values]:
+            same, errors = value == PUBLISHED[parameter], published
+            if not same:
+                errors = nearest_errors(dissimilarities(PUBLISHED | {parameter: value}), modulus, options.seed)
+            change = errors - published
+            numbers = (errors.mean(), np.median(errors), change.mean(), change.std(ddof=1) / len(change) ** 0.5)
+            results.append((parameter, value, same, *(round(float(number), 3) for number in numbers)))
+    table = pd.DataFrame(results, columns=["parameter", "value", "published", "MAE", "median", "change", "standard_error"])
+    title = f"nearest neighbour, {FOLDS}-fold cross-validation on {len(rows):,} training entries"
+    show(table.astype({"value": str}).rename(columns={"change": "change / GPa", "standard_error": "± s.e."}), title, CONSOLE)
+    content = {"entries": len(rows), "folds": FOLDS, "seed": options.seed, "published": PUBLISHED, "rows": records(table)}
+    write_results(options.output / "parameters.json", content | {"seconds": stages.seconds})
 
 
 if __name__ == "__main__":

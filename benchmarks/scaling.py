@@ -6,31 +6,25 @@ one and on two workers of a Dask cluster; and a folder of CIF files beside pymat
 
 from __future__ import annotations
 
-import argparse
 import os
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from distributed import Client, LocalCluster
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks._perturbed import perturbed_copies
 from benchmarks._processes import fresh_process
-from benchmarks._run import output_folder, provenance, write_json
-from benchmarks.speed import exponent
+from benchmarks._run import CONSOLE, command_line, exponent, seconds, write_results
+from benchmarks._tables import show
 from matminer_grid import GRIDFeaturizer
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.pipeline import featurize_partitions
 from matminer_grid.pipeline.features import featurize_files, load_features
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TARGETS = {
     "structures a second, Parquet to Parquet": (">=", 5000.0),
@@ -90,7 +84,7 @@ def write_crystals(folder: Path, n: int, file_size: int) -> Path:
     return folder
 
 
-def streaming(sizes: list[int], folder: Path, console: Console) -> dict[str, Any]:
+def streaming(sizes: list[int], folder: Path) -> dict[str, Any]:
     """Featurize more and more structures, each time in a process of its own."""
     runs = []
     for n in sizes:
@@ -98,10 +92,9 @@ def streaming(sizes: list[int], folder: Path, console: Console) -> dict[str, Any
             inputs = write_crystals(Path(place) / "crystals", n, FILE_SIZE)
             run = fresh_process(STREAM.format(inputs=str(inputs), output=str(Path(place) / "features")))
         run["structures a second"] = n / run["seconds"]
-        console.print(f"{n} structures: {run['seconds']:.2f} s, {run['structures a second']:.0f} a second, {run['peak_MB']:.0f} MB")
+        CONSOLE.print(f"{n} structures: {run['seconds']:.2f} s, {run['structures a second']:.0f} a second, {run['peak_MB']:.0f} MB")
         runs.append({"n": n} | run)
-    seconds = [run["seconds"] for run in runs]
-    return {"runs": runs, "exponent": exponent(sizes, seconds) if len(sizes) > 1 else None}
+    return {"runs": runs, "exponent": exponent(sizes, [run["seconds"] for run in runs]) if len(sizes) > 1 else None}
 
 
 def warm_up() -> None:
@@ -121,17 +114,15 @@ def workers(n: int, repeats: int, folder: Path) -> dict[str, Any]:
             options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None, "local_directory": temporary}
             with LocalCluster(**options) as cluster, Client(cluster) as client:
                 client.run(warm_up)
-                for repeat in range(repeats):
-                    output = place / f"{n_workers}-{repeat}"
-                    best[n_workers] = min(
-                        best.get(n_workers, np.inf), timed(lambda to=output, by=client: featurize_partitions(by, inputs, to))
-                    )
-            found, values = load_features(output)
+                outputs = [place / f"{n_workers}-{repeat}" for repeat in range(repeats)]
+                calls = [lambda to=output, by=client: featurize_partitions(by, inputs, to) for output in outputs]
+                best[n_workers] = min(float(seconds(call)[0]) for call in calls)
+            found, values = load_features(outputs[-1])
             same.append(bool((found == names).all()) and abs(values - features).nnz == 0)
     return {
         "structures": n,
         "partitions": N_PARTITIONS,
-        "seconds": {f"{count} workers": seconds for count, seconds in best.items()},
+        "seconds": {f"{count} workers": fastest for count, fastest in best.items()},
         "ratio": best[1] / best[2],
         "same as in one process": all(same),
     }
@@ -154,21 +145,14 @@ def cif_files(n: int, repeats: int, folder: Path, symprec: float | None) -> dict
         for repeat in range(repeats):
             alone.append(fresh_process(PARSE_ALONE.format(inputs=str(place / "cif"))))
             ours.append(fresh_process(STREAM.format(inputs=str(place / "cif"), output=str(place / f"features {repeat}"))))
-    seconds = {name: min(run["seconds"] for run in runs) for name, runs in (("pymatgen alone", alone), ("ours", ours))}
+    best = {name: min(run["seconds"] for run in runs) for name, runs in (("pymatgen alone", alone), ("ours", ours))}
     return {
         "files": n,
         "rows": {"pymatgen alone": alone[0]["rows"], "ours": ours[0]["rows"]},
-        "seconds": seconds,
-        "ratio": seconds["ours"] / seconds["pymatgen alone"],
+        "seconds": best,
+        "ratio": best["ours"] / best["pymatgen alone"],
         "peak_MB": max(run["peak_MB"] for run in ours),
     }
-
-
-def timed(function: Callable[[], Any]) -> float:
-    """Give the seconds that a call takes."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def plot(runs: list[dict[str, Any]], path: Path) -> None:
@@ -182,49 +166,36 @@ def plot(runs: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def show(reached: dict[str, float], console: Console) -> None:
-    """Print what was reached beside what was promised."""
-    table = Table(title="scaling")
-    for header in ("", "reached", "promised"):
-        table.add_column(header, justify="right" if header else "left")
-    for name, value in reached.items():
-        sign, target = TARGETS[name]
-        table.add_row(name, f"{value:.4g}", f"{sign} {target:g}")
-    console.print(table)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0])
+    parser = command_line("scaling", __doc__, "scaling.json and scaling.png")
     sizes = [10_000, 100_000, 1_000_000]
     parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="numbers of structures, Parquet to Parquet")
     parser.add_argument("--partitioned", type=int, default=100_000, help="structures on the Dask cluster")
     parser.add_argument("--cif", type=int, default=10_000, help="CIF files")
     parser.add_argument("--repeats", type=int, default=3, help="runs on the cluster and of the CIF files; the fastest counts")
-    parser.add_argument("--output", type=Path, default=Path("output/scaling"), help="folder for scaling.json and scaling.png")
     options = parser.parse_args(arguments)
-    folder = output_folder(options.output).absolute()
+    folder = options.output.absolute()
     mpl.use("Agg")
-    console = Console()
-    stream = streaming(options.sizes, folder, console)
+    stream = streaming(options.sizes, folder)
     dask = workers(options.partitioned, options.repeats, folder)
-    console.print(f"Dask: {dask['seconds']}, same as in one process: {dask['same as in one process']}")
+    CONSOLE.print(f"Dask: {dask['seconds']}, same as in one process: {dask['same as in one process']}")
     cif = {}
     for kind, symprec in (("with their space group", SYMPREC), ("in P1", None)):
         cif[kind] = cif_files(options.cif, options.repeats, folder, symprec)
-        console.print(f"{options.cif} CIF files {kind}: {cif[kind]['seconds']}, {cif[kind]['peak_MB']:.0f} MB")
+        CONSOLE.print(f"{options.cif} CIF files {kind}: {cif[kind]['seconds']}, {cif[kind]['peak_MB']:.0f} MB")
     if stream["exponent"] is not None:
-        console.print(f"time grows as the number of structures to the power {stream['exponent']:.2f}")
+        CONSOLE.print(f"time grows as the number of structures to the power {stream['exponent']:.2f}")
     reached = {
         "structures a second, Parquet to Parquet": min(run["structures a second"] for run in stream["runs"]),
         "peak memory in MB": max(run["peak_MB"] for run in stream["runs"]),
         "two workers / one worker": dask["ratio"],
     } | {f"CIF files {kind}: ours / pymatgen alone": run["ratio"] for kind, run in cif.items()}
-    show(reached, console)
+    promised = [f"{sign} {target:g}" for sign, target in map(TARGETS.get, reached)]
+    show(pd.DataFrame({"": reached.keys(), "reached": reached.values(), "promised": promised}), "scaling", CONSOLE)
     plot(stream["runs"], folder / "scaling.png")
     content = {"load": os.getloadavg()[0], "streaming": stream, "dask": dask, "cif": cif, "reached": reached}
-    write_json(folder / "scaling.json", provenance() | content)
-    console.print(f"written: {folder / 'scaling.json'}, {folder / 'scaling.png'}")
+    write_results(folder / "scaling.json", content, "scaling.png")
 
 
 if __name__ == "__main__":

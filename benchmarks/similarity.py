@@ -8,26 +8,27 @@ Where a statement doesn't come out, it is looked at over lattice constants, bin 
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from rich.console import Console
+import pandas as pd
+import plotly.graph_objects as go
+from markupsafe import Markup
 from scipy.spatial.distance import cdist
 
-from benchmarks._run import Stages, output_folder, provenance, write_json
+from benchmarks._page import REPORT, Section, figure_html, write_page
+from benchmarks._run import CONSOLE, Stages, command_line, write_results
 from benchmarks._similarity_checks import Check, examine_layered, run_checks
-from benchmarks._similarity_page import write_similarity_page
 from benchmarks.prototypes import BUILDERS, SRTIO3_EDGE, Series, intergrowth_series, ruddlesden_popper_series
 from matminer_grid import GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
 from matminer_grid.plotting import plot_dissimilarity_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -140,38 +141,99 @@ def draw_matrices(series: Series, matrices: Matrices, path: Path) -> None:
 
 
 def _draw_rows(ax: Axes, series: Series, matrices: Matrices) -> None:
+    at = series.values  # noqa: PD011  no frame
     for (method, marker), color in zip(
         MARKERS.items(), plt.colormaps["cividis"](np.linspace(0.0, 0.85, len(MARKERS))), strict=True
     ):
         row = matrices[method][0]
-        ax.plot(series.values, row / (row.max() or 1.0), marker=marker, markersize=4, linewidth=1.2, color=color, label=method)
-    if series.values[0] > series.values[-1]:
+        ax.plot(at, row / (row.max() or 1.0), marker=marker, markersize=4, linewidth=1.2, color=color, label=method)
+    if at[0] > at[-1]:
         ax.invert_xaxis()
     ax.set(title=f"Seen from {series.labels[0]}", xlabel=series.parameter, ylabel="dissimilarity / largest of its method")
     ax.legend(frameon=False, fontsize="small")
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def show(checks: Sequence[Check], console: Console) -> None:
+def write_similarity_page(path: Path, results: dict[str, Any]) -> None:
+    """Write the page: what was said and what comes out, and the matrices of each series.
+
+    Parameters
+    ----------
+    path : Path
+    results : dict
+        What similarity.json holds.
+    """
+    checks = pd.DataFrame(results["checks"])
+    checks["series"] = [results["series"][name]["title"] for name in checks["series"]]
+    legend = "Largest dissimilarity to an intermediate phase, that of SrO and SrTiO₃ = 1; the statement comes out above 1."
+    examined = [*results["notes"], legend, pd.DataFrame(results["examined"])]
+    shown = ["series", "outcome", "statement", "numbers", "said_by"]
+    sections = [
+        Section("checks", "What was said, and what comes out", [checks[shown].rename(columns={"said_by": "said by"})]),
+        Section("examined", "What doesn't come out, looked at more closely", examined),
+    ]
+    for name, series in results["series"].items():
+        matrices = [_matrix(series, method, results["units"][method]) for method in series["matrices"]]
+        grid = Markup('<div class="matrices">{}</div>').format(Markup("").join(map(figure_html, matrices)))
+        picture = Markup('<p><a href="{}.png">The matrices as a picture</a></p>').format(name)
+        sections.append(Section(name.replace("_", "-"), series["title"], [grid, _rows(series), picture]))
+    p = results["parameters"]
+    subtitle = Markup(
+        "Figure 2 of {} and more: series of related crystals, compared with every method. Cutoff {:g} Å, bins of {:g} Å, {} groups."
+    ).format(REPORT, p["cutoff"], p["bin_size"], p["n_groups"])
+    write_page(path, "Which dissimilarity sees what a chemist sees?", subtitle, sections, results)
+
+
+def _matrix(series: dict[str, Any], method: str, unit: str) -> go.Figure:
+    """Draw a matrix, with its numbers where there are few."""
+    values, labels = np.array(series["matrices"][method]), series["labels"]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=labels,
+            y=labels,
+            colorscale="cividis_r",
+            zmin=0,
+            zmax=values.max() or 1,
+            texttemplate="%{z:.3~g}" if len(labels) <= 5 else None,
+            hovertemplate=f"%{{y}} and %{{x}}: %{{z:.4f}} {unit}<extra></extra>",
+            colorbar={"thickness": 10, "title": unit},
+        )
+    )
+    figure.update_layout(title=method.replace(",", " +"), height=330, font={"size": 11})
+    figure.update_xaxes(type="category", constrain="domain")
+    figure.update_yaxes(type="category", autorange="reversed", scaleanchor="x")
+    return figure
+
+
+def _rows(series: dict[str, Any]) -> go.Figure:
+    """Draw the dissimilarities to the first crystal by every method."""
+    figure = go.Figure()
+    for method, matrix in series["matrices"].items():
+        row = np.array(matrix[0])
+        figure.add_scatter(x=series["values"], y=row / (row.max() or 1), name=method.replace(",", " +"), mode="lines+markers")
+    falling = series["values"][0] > series["values"][-1]
+    figure.update_xaxes(title=series["parameter"], autorange="reversed" if falling else True)
+    figure.update_yaxes(title=f"Dissimilarity to {series['labels'][0]}, largest = 1", rangemode="tozero")
+    figure.update_layout(legend={"orientation": "h", "y": -0.2}, height=440)
+    return figure
+
+
+def show_checks(checks: Sequence[Check]) -> None:
     """Print each statement with its outcome and numbers."""
+    colors = {"holds": "green", "fails": "red", "does not come out": "yellow"}
     for check in checks:
-        outcome = "[green]holds[/]" if check.holds else "[red]FAILS[/]" if check.required else "[yellow]does not come out[/]"
-        console.print(f"{outcome} ({check.series}; {check.source}) {check.statement}: {check.numbers}", highlight=False)
+        outcome = f"[{colors[check.outcome]}]{check.outcome}[/]"
+        CONSOLE.print(f"{outcome} ({check.series}; {check.said_by}) {check.statement}: {check.numbers}", highlight=False)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.similarity", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--output", type=Path, default=Path("output/similarity"), help="folder for similarity.json, figures and the page"
-    )
-    options = parser.parse_args(arguments)
-    folder = output_folder(options.output)
+    folder = command_line("similarity", __doc__, "similarity.json, figures and the page").parse_args(arguments).output
     mpl.use("Agg")
-    stages, console = Stages(), Console()
+    stages = Stages()
     with stages("total"):
-        with stages("crystals"):
-            series = {name: build() for name, build in BUILDERS.items()}
+        series = {name: build() for name, build in BUILDERS.items()}
         with stages("dissimilarities"):
             featurizer = GRIDFeaturizer.from_preset("report")
             matrices = {name: dissimilarities(one.structures, featurizer) for name, one in series.items()}
@@ -183,20 +245,20 @@ def main(arguments: list[str] | None = None) -> None:
         with stages("figures"):
             for name, one in series.items():
                 draw_matrices(one, matrices[name], folder / f"{name}.png")
-    show(checks, console)
+    show_checks(checks)
     notes = summarize(examined)
-    console.print(*notes, sep="\n")
-    results: dict[str, Any] = provenance() | {
+    CONSOLE.print(*notes, sep="\n")
+    content = {
         "parameters": featurizer.get_params(),
         "units": UNITS,
-        "checks": [asdict(check) for check in checks],
+        "checks": [asdict(check) | {"outcome": check.outcome} for check in checks],
         "notes": notes,
         "examined": examined,
         "series": {
             name: {
                 "title": one.title,
                 "parameter": one.parameter,
-                "values": one.values,
+                "values": one.values,  # noqa: PD011  no frame
                 "labels": one.labels,
                 "matrices": {method: matrix.round(6).tolist() for method, matrix in matrices[name].items()},
             }
@@ -204,9 +266,8 @@ def main(arguments: list[str] | None = None) -> None:
         },
         "seconds": stages.seconds,
     }
-    write_json(folder / "similarity.json", results)
-    write_similarity_page(folder / "index.html", results)
-    console.print(f"written: {folder / 'similarity.json'}, {folder / 'index.html'} and {len(series)} figures")
+    content = write_results(folder / "similarity.json", content, "index.html", *(f"{name}.png" for name in series))
+    write_similarity_page(folder / "index.html", content)
     if failed := [check.statement for check in checks if check.required and not check.holds]:
         raise SystemExit(f"{len(failed)} of {len(checks)} checks failed: " + "; ".join(failed))
 

@@ -7,32 +7,30 @@ machine.
 
 from __future__ import annotations
 
-import argparse
-import time
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matminer.featurizers.structure.rdf import PartialRadialDistributionFunction, RadialDistributionFunction
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
-from rich.console import Console
-from rich.table import Table
 from scipy.spatial.distance import cdist
 
 from benchmarks._processes import fresh_processes
-from benchmarks._run import output_folder, provenance, write_json
-from benchmarks.bulk_modulus import load_task
+from benchmarks._run import CONSOLE, command_line, exponent, seconds, write_results
+from benchmarks._tables import show
+from benchmarks.moduli.task import load_task
 from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.similarity.search import TIE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 REPEATS = 7
 TARGETS = {
@@ -53,24 +51,19 @@ S_MAX = 1.2
 def measure(function: Callable[[], Any], per: int, repeats: int = REPEATS) -> dict[str, float]:
     """Time a call repeatedly, after one call that doesn't count; microseconds per item: median and quartiles."""
     function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append((time.perf_counter() - start) / per * 1e6)
-    low, median, high = np.percentile(times, (25, 50, 75))
+    low, median, high = np.percentile(seconds(function, repeats) / per * 1e6, (25, 50, 75))
     return {"median": float(median), "low": float(low), "high": float(high)}
 
 
-def installed(name: str, console: Console) -> bool:
+def installed(name: str) -> bool:
     """Tell whether a peer is there, and say so if it isn't."""
     if find_spec(name) is None:
-        console.print(f"{name} is not installed and is left out; pip install 'matminer-grid[bench]' brings it")
+        CONSOLE.print(f"{name} is not installed and is left out; pip install 'matminer-grid[bench]' brings it")
         return False
     return True
 
 
-def per_structure(structures: Sequence[Structure], console: Console) -> dict[str, dict[str, float]]:
+def per_structure(structures: Sequence[Structure]) -> dict[str, dict[str, float]]:
     """Time to featurize, in microseconds a structure."""
     n = len(structures)
     table = load_mp_elasticity_table().crystals
@@ -91,7 +84,7 @@ def per_structure(structures: Sequence[Structure], console: Console) -> dict[str
     prdf = PartialRadialDistributionFunction(cutoff=10.0, bin_size=0.1)
     results["matminer PRDF, serial"] = measure(lambda: [prdf.compute_prdf(s) for s in structures], n, 3)
     results["pymatgen get_neighbor_list"] = measure(lambda: [s.get_neighbor_list(10.0) for s in structures], n, 3)
-    if installed("gridrdf", console):
+    if installed("gridrdf"):
         from gridrdf.extendRDF import calculate_rdf, find_all_neighbours  # noqa: PLC0415  an extra
 
         def gridrdf(smearing: float) -> None:
@@ -101,7 +94,7 @@ def per_structure(structures: Sequence[Structure], console: Console) -> dict[str
 
         results["gridrdf, smearing"] = measure(lambda: gridrdf(0.1), n, 3)
         results["gridrdf, no smearing"] = measure(lambda: gridrdf(0.0), n, 3)
-    if installed("amd", console):
+    if installed("amd"):
         import amd  # noqa: PLC0415  an extra
 
         sets = [amd.periodicset_from_pymatgen_structure(s) for s in structures]
@@ -109,7 +102,7 @@ def per_structure(structures: Sequence[Structure], console: Console) -> dict[str
         results["average-minimum-distance PDD(k=100)"] = measure(
             lambda: [amd.PDD(amd.periodicset_from_pymatgen_structure(s), 100) for s in structures], n, 3
         )
-    if installed("dscribe", console):
+    if installed("dscribe"):
         from dscribe.descriptors import SOAP  # noqa: PLC0415  an extra
         from pymatgen.io.ase import AseAtomsAdaptor  # noqa: PLC0415  needs ASE, which comes with dscribe
 
@@ -140,7 +133,7 @@ def structure_factors(structures: Sequence[Structure]) -> dict[str, dict[str, fl
     return results
 
 
-def per_pair(structures: Sequence[Structure], console: Console) -> dict[str, dict[str, float]]:
+def per_pair(structures: Sequence[Structure]) -> dict[str, dict[str, float]]:
     """Time of a square matrix, in microseconds a pair of different structures."""
     featurizer = GRIDFeaturizer()
     X = featurizer.featurize_many(structures, pbar=False)
@@ -161,12 +154,12 @@ def per_pair(structures: Sequence[Structure], console: Console) -> dict[str, dic
     results["scipy cdist cityblock, 1 thread"] = measure(lambda: cdist(cumulative, cumulative, "cityblock"), n * n, 3)
     ours = grid_emd(sparse, n_groups=100, bin_size=0.1, pbar=False)
     results["largest difference to scipy in Å"] = {"median": float(np.abs(cdist(cumulative, cumulative, "cityblock") - ours).max())}
-    if installed("gridrdf", console):
+    if installed("gridrdf"):
         from gridrdf.earth_mover_distance import super_fast_EMD_matrix  # noqa: PLC0415  an extra
 
         grids = X.reshape(n, 100, 100)
         results["gridrdf super_fast_EMD_matrix, 2 threads"] = measure(lambda: super_fast_EMD_matrix(grids, 0.1), pairs, 1)
-    if installed("amd", console):
+    if installed("amd"):
         import amd  # noqa: PLC0415  an extra
 
         few = [amd.PDD(amd.periodicset_from_pymatgen_structure(s), 100) for s in structures[:100]]
@@ -174,80 +167,68 @@ def per_pair(structures: Sequence[Structure], console: Console) -> dict[str, dic
     return results
 
 
-def search(limit: int | None, console: Console) -> dict[str, Any]:
+def search(limit: int | None) -> dict[str, Any]:
     """Exact nearest neighbours of the test part in the training part, against evaluating every pair with the same kernels."""
     task = load_task(limit, 1)
     grids = GRIDFeaturizer.from_preset("zhang2023").featurize_sparse(task.crystals)
     train, test = task.train, task.test
-    emd_search = EMDSearch(n_jobs=2).fit(grids[train], task.crystals[train])
-    start = time.perf_counter()
-    emd_search.fit(grids[train], task.crystals[train])
-    distances, indices = emd_search.kneighbors(grids[test], task.crystals[test], k=1)
-    seconds = time.perf_counter() - start
+    known, queries = (grids[train], task.crystals[train]), (grids[test], task.crystals[test])
+    emd_search = EMDSearch(n_jobs=2).fit(*known)
+    found: list[np.ndarray] = []
+    taken = seconds(lambda: found.extend(emd_search.fit(*known).kneighbors(*queries, k=1)))[0]
+    distances, indices = found
     some = np.random.default_rng(0).choice(len(test), min(100, len(test)), replace=False)
-    start = time.perf_counter()
-    everything = emd_search.dissimilarity(grids[test[some]], task.crystals[test[some]])
-    brute_seconds = (time.perf_counter() - start) * len(test) / len(some)
-    best = np.rint(everything / TIE).argmin(axis=1)
-    same = bool(
-        (best == indices[some, 0]).all() and np.abs(everything[np.arange(len(some)), best] - distances[some, 0]).max() < TIE
-    )
-    console.print(
-        f"1-NN of {len(test)} in {len(train)}: {seconds:.2f} s; all pairs evaluated: {brute_seconds:.1f} s (from {len(some)} "
-        f"queries); {emd_search.evaluated_share_:.2%} of the GRID pairs evaluated; same neighbours: {same}"
-    )
-    return {
+    everything: list[np.ndarray] = []
+    brute = seconds(lambda: everything.append(emd_search.dissimilarity(grids[test[some]], task.crystals[test[some]])))[0]
+    best = np.rint(everything[0] / TIE).argmin(axis=1)
+    evaluated = everything[0][np.arange(len(some)), best]
+    results = {
         "queries": len(test),
         "references": len(train),
-        "search_seconds": seconds,
-        "brute_force_seconds": brute_seconds,
+        "search_seconds": float(taken),
+        "brute_force_seconds": float(brute) * len(test) / len(some),
         "evaluated_share": emd_search.evaluated_share_,
         "transported_share": emd_search.transported_share_,
-        "same_as_brute_force": same,
+        "same_as_brute_force": bool((best == indices[some, 0]).all() and np.abs(evaluated - distances[some, 0]).max() < TIE),
     }
-
-
-def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
-    """Slope of cost against size on logarithmic axes."""
-    return float(np.polyfit(np.log(list(sizes)), np.log(list(costs)), 1)[0])
+    CONSOLE.print(
+        f"1-NN of {len(test)} in {len(train)}: {taken:.2f} s; all pairs evaluated: {results['brute_force_seconds']:.1f} s (from "
+        f"{len(some)} queries); {emd_search.evaluated_share_:.2%} of the GRID pairs evaluated; same neighbours: "
+        f"{results['same_as_brute_force']}"
+    )
+    return results
 
 
 def scaling(limit: int | None) -> dict[str, dict[str, Any]]:
     """Cost of a structure, or a site, against one size at a time; the exponent of the whole cost."""
     table = load_mp_elasticity_table().crystals
     table = table if limit is None else table[:limit]
-    serial = GRIDFeaturizer()
-    serial.set_n_jobs(1)
 
     def cost(featurizer: GRIDFeaturizer, crystals: Any, repeats: int = 3) -> float:
         featurizer.set_n_jobs(1)
         return measure(lambda: featurizer.featurize_sparse(crystals), len(crystals), repeats)["median"]
 
-    results: dict[str, dict[str, Any]] = {}
     sizes = [n for n in (100, 300, 1000, 3000, 10000) if n <= len(table)]
-    results["structures"] = {"sizes": sizes, "cost": [cost(serial, table[:n]) for n in sizes], "unit": "µs a structure"}
-    sides = (1, 2, 3, 4, 6, 8, 10, 12)
-    cells = [disordered_cell(side) for side in sides]
+    cells = [disordered_cell(side) for side in (1, 2, 3, 4, 6, 8, 10, 12)]
     atoms = [len(cell) for cell in cells]
     copies = [CrystalTable.from_structures([cell] * max(1, 6000 // len(cell))) for cell in cells]
-    results["atoms in the cell"] = {
-        "sizes": atoms,
-        "cost": [cost(serial, table) / n for table, n in zip(copies, atoms, strict=True)],
-        "unit": "µs a site",
-    }
+    cutoffs, groups = (5.0, 7.0, 10.0, 14.0, 20.0), (10, 30, 100, 300, 1000)
     some = table[:300]
-    cutoffs = (5.0, 7.0, 10.0, 14.0, 20.0)
-    unlimited = [GRIDFeaturizer(cutoff=cutoff, n_groups=100) for cutoff in cutoffs]
-    results["cutoff / Å, 100 groups"] = {"sizes": cutoffs, "cost": [cost(f, some) for f in unlimited], "unit": "µs a structure"}
-    groups = (10, 30, 100, 300, 1000)
-    results["groups, 20 Å"] = {
-        "sizes": groups,
-        "cost": [cost(GRIDFeaturizer(cutoff=20.0, n_groups=n), some) for n in groups],
-        "unit": "µs a structure",
+    costs = {
+        "structures": (sizes, [cost(GRIDFeaturizer(), table[:n]) for n in sizes]),
+        "atoms in the cell": (atoms, [cost(GRIDFeaturizer(), copy) / n for copy, n in zip(copies, atoms, strict=True)]),
+        "cutoff / Å, 100 groups": (cutoffs, [cost(GRIDFeaturizer(cutoff=cutoff, n_groups=100), some) for cutoff in cutoffs]),
+        "groups, 20 Å": (groups, [cost(GRIDFeaturizer(cutoff=20.0, n_groups=n), some) for n in groups]),
     }
-    for entry in results.values():
-        entry["exponent"] = exponent(entry["sizes"], entry["cost"])
-    return results
+    return {
+        name: {
+            "sizes": sizes,
+            "cost": found,
+            "unit": "µs a site" if name == "atoms in the cell" else "µs a structure",
+            "exponent": exponent(sizes, found),
+        }
+        for name, (sizes, found) in costs.items()
+    }
 
 
 def disordered_cell(side: int) -> Structure:
@@ -261,28 +242,19 @@ def disordered_cell(side: int) -> Structure:
 
 def ratios(structure: dict[str, Any], pair: dict[str, Any], found: dict[str, Any]) -> dict[str, float]:
     """Compare what the project promises to compare: how many times as fast ours is."""
-    grid, smeared = structure["GRID, 1 thread, Structures"], structure["GRID, smearing, 1 thread, Structures"]
-    numerators = {
-        "GRID from Structures / gridrdf, smearing": (structure.get("gridrdf, smearing"), grid),
-        "GRID with smearing from Structures / gridrdf, smearing": (structure.get("gridrdf, smearing"), smeared),
-        "GRID from Structures / matminer RDF": (structure["matminer RDF, serial"], grid),
-        "GRID from Structures / PDD(k=100)": (structure.get("average-minimum-distance PDD(k=100)"), grid),
-        "GRID from CrystalTable / sorting alone": (
-            structure["numpy.sort of 100 distances a site, alone"],
-            structure["GRID, 1 thread, CrystalTable"],
-        ),
-        "structure factors, radial / XRDCalculator": (
-            structure["pymatgen XRDCalculator, full sphere"],
-            structure["structure factors, radial, 1 thread"],
-        ),
-        "grid_emd, 2 threads / gridrdf, 2 threads": (
-            pair.get("gridrdf super_fast_EMD_matrix, 2 threads"),
-            pair["grid_emd, 2 threads"],
-        ),
-        "grid_emd, 1 thread / scipy cityblock": (pair["scipy cdist cityblock, 1 thread"], pair["grid_emd, 1 thread"]),
-        "grid_emd, 1 thread / PDD_pdist": (pair.get("average-minimum-distance PDD_pdist"), pair["grid_emd, 1 thread"]),
+    times = structure | pair
+    compared = {
+        "GRID from Structures / gridrdf, smearing": ("gridrdf, smearing", "GRID, 1 thread, Structures"),
+        "GRID with smearing from Structures / gridrdf, smearing": ("gridrdf, smearing", "GRID, smearing, 1 thread, Structures"),
+        "GRID from Structures / matminer RDF": ("matminer RDF, serial", "GRID, 1 thread, Structures"),
+        "GRID from Structures / PDD(k=100)": ("average-minimum-distance PDD(k=100)", "GRID, 1 thread, Structures"),
+        "GRID from CrystalTable / sorting alone": ("numpy.sort of 100 distances a site, alone", "GRID, 1 thread, CrystalTable"),
+        "structure factors, radial / XRDCalculator": ("pymatgen XRDCalculator, full sphere", "structure factors, radial, 1 thread"),
+        "grid_emd, 2 threads / gridrdf, 2 threads": ("gridrdf super_fast_EMD_matrix, 2 threads", "grid_emd, 2 threads"),
+        "grid_emd, 1 thread / scipy cityblock": ("scipy cdist cityblock, 1 thread", "grid_emd, 1 thread"),
+        "grid_emd, 1 thread / PDD_pdist": ("average-minimum-distance PDD_pdist", "grid_emd, 1 thread"),
     }
-    out = {name: peer["median"] / ours["median"] for name, (peer, ours) in numerators.items() if peer is not None}
+    out = {name: times[peer]["median"] / times[ours]["median"] for name, (peer, ours) in compared.items() if peer in times}
     out["search / brute force"] = found["brute_force_seconds"] / found["search_seconds"]
     return out
 
@@ -298,53 +270,42 @@ def plot_scaling(results: dict[str, dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def show(title: str, rows: dict[str, tuple[str, ...]], headers: tuple[str, ...], console: Console) -> None:
-    """Print a table."""
-    table = Table(title=title)
-    for i, header in enumerate(headers):
-        table.add_column(header, justify="right" if i else "left")
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
-    console.print(table)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
+    parser = command_line("speed", __doc__, "speed.json and scaling.png")
     parser.add_argument("--limit", type=int, help="use this many entries in the runs over all of them, for a quick look")
     parser.add_argument("--structures", type=int, default=300, help="random structures that are timed one by one")
     parser.add_argument("--pairs", type=int, default=1000, help="random structures whose matrix is timed")
-    parser.add_argument("--output", type=Path, default=Path("output/speed"), help="folder for speed.json and scaling.png")
     options = parser.parse_args(arguments)
-    folder = output_folder(options.output)
     warnings.simplefilter("ignore")
     mpl.use("Agg")
-    console = Console()
     table = load_mp_elasticity_table().crystals
     rows = np.random.default_rng(0).choice(len(table), options.structures, replace=False)
     structures = table[rows].to_structures()
 
-    structure = per_structure(structures, console) | structure_factors(structures)
-    pair = per_pair(table[np.random.default_rng(1).permutation(len(table))[: options.pairs]].to_structures(), console)
+    structure = per_structure(structures) | structure_factors(structures)
+    pair = per_pair(table[np.random.default_rng(1).permutation(len(table))[: options.pairs]].to_structures())
     for title, results in (("µs a structure", structure), ("µs a pair (the last line but the peers': Å)", pair)):
-        cells = {
-            name: tuple(f"{v[key]:.3g}" if key in v else "" for key in ("median", "low", "high")) for name, v in results.items()
-        }
-        show(title, cells, ("", "median", "lower quartile", "upper quartile"), console)
-    found = search(options.limit, console)
+        show(_named(results).rename(columns={"median": "in the median", "low": "lower quartile", "high": "upper"}), title, CONSOLE)
+    found = search(options.limit)
     processes = fresh_processes(options.limit)
-    cells = {name: (", ".join(f"{k} {x:.3g}" for k, x in v.items()),) for name, v in processes.items()}
-    show("in fresh processes: seconds, and peak memory in MB", cells, ("", ""), console)
+    show(_named(processes), "in fresh processes: seconds, and peak memory in MB", CONSOLE)
     scales = scaling(options.limit)
-    plot_scaling(scales, folder / "scaling.png")
-    cells = {name: (f"{v['exponent']:.2f}", f"{v['cost'][0]:.3g} - {v['cost'][-1]:.3g} {v['unit']}") for name, v in scales.items()}
-    show("cost against size", cells, ("size", "exponent", "cost, smallest - largest"), console)
+    plot_scaling(scales, options.output / "scaling.png")
+    ends = {
+        name: {"exponent": v["exponent"], "from": v["cost"][0], "to": v["cost"][-1], "": v["unit"]} for name, v in scales.items()
+    }
+    show(_named(ends), "cost against size", CONSOLE)
     compared = ratios(structure, pair, found)
-    cells = {name: (f"{ratio:.1f}", f">= {TARGETS[name]:g}" if name in TARGETS else "") for name, ratio in compared.items()}
-    show("times as fast", cells, ("", "ratio", "promised"), console)
+    promised = {name: {"ratio": ratio, "promised, at least": TARGETS.get(name)} for name, ratio in compared.items()}
+    show(_named(promised), "times as fast", CONSOLE)
     content = {"structure": structure, "pair": pair, "search": found, "processes": processes, "scaling": scales, "ratios": compared}
-    write_json(folder / "speed.json", provenance() | content)
-    console.print(f"written: {folder / 'speed.json'}, {folder / 'scaling.png'}")
+    write_results(options.output / "speed.json", content, "scaling.png")
+
+
+def _named(rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Make a table of named rows."""
+    return pd.DataFrame([{"what": name} | row for name, row in rows.items()])
 
 
 if __name__ == "__main__":

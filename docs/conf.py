@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(ROOT / "scripts"))
 
-from _tables import write_tables  # noqa: E402  beside this file
+from update_results import write_tables  # noqa: E402  it makes the tables
 
 project = "matminer-grid"
 author = "matminer-grid developers"

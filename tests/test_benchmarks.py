@@ -1,23 +1,26 @@
 """The bulk-modulus comparison: scores by hand, a tiny run, what is resumed, and what is refused."""
 
+import ast
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from rich.console import Console
+from joblib import Memory
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Lasso
 
-from benchmarks import _models as models
-from benchmarks._cells import DEFAULT, Cell, all_cells, not_applicable
+from benchmarks._cache import COMPUTING, PACKAGE, digest, identity, remember
 from benchmarks._claims import check_claims
-from benchmarks._features import Features
-from benchmarks._scores import SCORES, scores, statistics
-from benchmarks._store import CellStore, identity
-from benchmarks._task import load_task
 from benchmarks.bulk_modulus import main, read_selection
+from benchmarks.moduli import models
+from benchmarks.moduli.cells import DEFAULT, all_cells, not_applicable
+from benchmarks.moduli.features import Features
+from benchmarks.moduli.scores import SCORES, scores, statistics
+from benchmarks.moduli.task import load_task
 from matminer_grid.similarity import composition_emd
 
 TINY = ["--limit", "60"]
@@ -28,14 +31,14 @@ def results(folder: Path) -> dict:
 
 
 def numbers(content: dict) -> list:
-    return [(row["name"], row["scores"], row["hyperparameters"]) for row in content["rows"]]
+    return [[(name, value) for name, value in row.items() if name != "seconds"] for row in content["rows"]]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def unchanged_package():
     """Leave the package's code out of what cells depend on, so that it may be edited while the tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks._store.COMPUTING", ())
+        patch.setattr("benchmarks._cache.digest", lambda *_: "unchanged")
         yield
 
 
@@ -70,12 +73,11 @@ class TestScores:
         truth = rng.uniform(20, 300, 4000)
         predicted = truth * rng.uniform(0.7, 1.3, 4000)
         few, many = scores(truth[:100], predicted[:100]), scores(truth, predicted)
-        assert list(many) == list(SCORES)
-        for name, (value, low, high) in many.items():
-            assert low < value < high
-            assert high - low < few[name][2] - few[name][1]
+        for name in SCORES:
+            assert many[f"{name} low"] < many[name] < many[f"{name} high"]
+            assert many[f"{name} high"] - many[f"{name} low"] < few[f"{name} high"] - few[f"{name} low"]
         standard_error = np.abs(truth - predicted).std() / np.sqrt(len(truth))
-        assert many["MAE"][2] - many["MAE"][1] == pytest.approx(2 * 1.96 * standard_error, rel=0.15)
+        assert many["MAE high"] - many["MAE low"] == pytest.approx(2 * 1.96 * standard_error, rel=0.15)
 
 
 class TestTask:
@@ -144,14 +146,23 @@ class TestModels:
         np.testing.assert_allclose(found.predicted, np.clip(peer.predict(X[task.test]), y.min(), y.max()), rtol=0.02)
         assert found.note == f"{(peer.coef_ != 0).sum()} of 6 features"
 
-    def test_features_don_t_depend_on_the_cell_and_have_one_scale(self, tmp_path):
-        task = load_task(40, 1)
-        features = Features(task, tmp_path / "magpie.npz")
+    def test_features_don_t_depend_on_the_cell_and_have_one_scale(self):
+        features = Features(load_task(40, 1))
         for descriptor in ("composition", "RDF", "GRID", "GRID + composition"):
             X = features.vectors(descriptor)
             assert (X**2).sum(axis=1).mean() == pytest.approx(1)
             squared = features.squared_euclidean(descriptor)
             np.testing.assert_allclose(squared, ((X[:, None] - X) ** 2).sum(axis=2), atol=1e-5)
+
+    def test_only_what_is_needed_is_kept(self):
+        features = Features(load_task(40, 1))
+        made = [features.emd("GRID"), features.emd("composition"), features.vectors("RDF")]
+        features.keep({"EMD"}, "GRID + composition")
+        assert features.emd("GRID") is made[0]
+        assert features.emd("composition") is made[1]
+        assert features.vectors("RDF") is not made[2]
+        features.keep({"vectors"}, "GRID")
+        assert features.emd("GRID") is not made[0]
 
 
 class TestRun:
@@ -161,8 +172,8 @@ class TestRun:
         assert {(cell.descriptor, cell.dissimilarity, cell.model) for cell in DEFAULT} <= found
         for row in content["rows"]:
             if not row["name"].startswith("published"):
-                assert list(row["scores"]) == list(SCORES)
-                assert np.isfinite([value for value in row["scores"].values() if value]).all()
+                ends = [f"{score}{end}" for score in SCORES for end in ("", " low", " high")]
+                assert np.isfinite([row[name] for name in ends]).all()
         assert content["test_entries"] == 12
         assert content["rdf_against_matminer"] < 1e-9
         assert (finished / "parity.png").stat().st_size > 10_000
@@ -185,27 +196,23 @@ class TestRun:
 
     def test_damaged_cells_are_computed_again(self, finished, capsys):
         before = results(finished)
-        names = {json.loads(path.read_text())["name"]: path for path in (finished / "cells").glob("*.json")}
-        text, arrays, other = (names[name] for name in ("RDF, kNN, EMD", "RDF, kNN, cosine", "RDF, KRR, linear"))
-        text.write_text(text.read_text()[:100])
-        arrays.with_suffix(".npz").write_bytes(b"not an archive")
-        other.with_suffix(".npz").unlink()
+        files = sorted((finished / "cells").rglob("output.pkl"))
+        files[0].write_bytes(files[0].read_bytes()[:100])
+        files[1].write_bytes(b"not a result")
+        files[2].unlink()
         main([*TINY, "--output", str(finished)])
-        printed = " ".join(capsys.readouterr().out.split())
-        assert printed.count("computing: ") == 3
-        for path in (text, arrays, other):
-            assert f"the stored cell {path.name}" in printed
+        assert capsys.readouterr().out.count("computing: ") == 3
         assert numbers(results(finished)) == numbers(before)
 
     def test_results_of_another_version_are_kept(self, finished, capsys):
         content = results(finished)
-        content["identity"]["version"] = "0.0.1"
+        content["identity"]["code"] = "0123"
         (finished / "results.json").write_text(json.dumps(content))
         main([*TINY, "--output", str(finished)])
         printed = " ".join(capsys.readouterr().out.split())
-        assert "version 0.0.1" in printed
+        assert "is of another run (code 0123)" in printed
         assert "computing" not in printed
-        kept = [path for path in finished.glob("results-*.json") if json.loads(path.read_text())["identity"]["version"] == "0.0.1"]
+        kept = [path for path in finished.glob("results-*.json") if json.loads(path.read_text())["identity"]["code"] == "0123"]
         assert len(kept) == 1
 
     def test_unreadable_results_are_kept(self, finished, capsys):
@@ -277,18 +284,18 @@ def test_no_combination_is_both_there_and_left_out():
 def test_statements_compare_what_they_name():
     def row(descriptor: str, mae: float) -> dict:
         head = {"descriptor": descriptor, "variant": "EMD", "model": "kNN, k = 1", "target_scale": "GPa", "name": descriptor}
-        return head | {"scores": {"MAE": [mae, 0, 0], "median": [11.4, 0, 0]}}
+        return head | {"MAE": mae, "median": 11.4}
 
-    claims = check_claims([row("GRID", 30.0), row("RDF", 29.0), row("GRID + composition", 18.4)], published=True)
-    found = {(claim["claim"], claim["first"], claim["second"]): claim["holds"] for claim in claims}
+    claims = check_claims(pd.DataFrame([row("GRID", 30.0), row("RDF", 29.0), row("GRID + composition", 18.4)]), published=True)
+    found = {(claim["statement"], claim["first"], claim["second"]): claim["outcome"] for _, claim in claims.iterrows()}
     assert found == {
-        ("GRID is better than RDF", "GRID", "RDF"): False,
-        ("composition helps", "GRID + composition", "GRID"): True,
-        ("the published MAE is reached", "GRID + composition", "report"): True,
-        ("the published median error is reached", "GRID + composition", "report"): True,
+        ("GRID is better than RDF", "GRID", "RDF"): "does not hold",
+        ("composition helps", "GRID + composition", "GRID"): "holds",
+        ("the published MAE is reached", "GRID + composition", "report"): "holds",
+        ("the published median error is reached", "GRID + composition", "report"): "holds",
     }
-    assert [bool(claim["why"]) for claim in claims] == [not claim["holds"] for claim in claims]
-    assert len(check_claims([row("GRID", 30.0), row("GRID + composition", 18.4)], published=False)) == 1
+    assert ((claims["why"] == "") == (claims["outcome"] == "holds")).all()
+    assert len(check_claims(pd.DataFrame([row("GRID", 30.0), row("GRID + composition", 18.4)]), published=False)) == 1
 
 
 def test_choices_at_the_end_of_their_grid_are_named():
@@ -300,18 +307,64 @@ def test_choices_at_the_end_of_their_grid_are_named():
     assert models.note_ends({"alpha": 0.1}, [{"alpha": 0.1}]) == ""
 
 
-def test_changed_code_is_noticed(monkeypatch):
-    before = identity({"seed": 1})
-    assert identity({"seed": 1}) == before
-    assert identity({"seed": 2}) != before
-    monkeypatch.setattr("benchmarks._store.COMPUTING", ("kernels",))
-    assert identity({"seed": 1})["code"] != before["code"]
+class TestCache:
+    @pytest.fixture
+    def copies(self, tmp_path) -> tuple[Path, Path]:
+        """Copies of the package and of the part of the benchmarks that computes."""
+        leave = shutil.ignore_patterns("__pycache__", "*.parquet")
+        return tuple(Path(shutil.copytree(folder, tmp_path / folder.name, ignore=leave)) for folder in (PACKAGE, COMPUTING))
 
+    def test_any_change_of_code_or_data_is_noticed(self, copies):
+        before = digest(*copies)
+        assert digest(*copies) == before == digest(PACKAGE, COMPUTING)
+        files = [path for folder in copies for path in folder.rglob("*") if path.suffix == ".py" or path.name == "SHA256SUMS"]
+        assert {"crystals", "featurizers", "kernels", "models", "similarity", "moduli", "data"} <= {
+            file.parent.name for file in files
+        }
+        found = {before}
+        for file in files:
+            text = file.read_bytes()
+            file.write_bytes(text + b"\n")
+            found.add(digest(*copies))
+            file.write_bytes(text)
+        assert len(found) == len(files) + 1
+        assert digest(*copies) == before
 
-def test_an_interrupted_write_leaves_no_cell(tmp_path, monkeypatch):
-    store = CellStore(tmp_path / "cells", {"version": "1"}, Console())
-    monkeypatch.setattr("benchmarks._store.write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        store.save("a cell", {}, {"predicted_0": np.ones(3)})
-    assert store.load("a cell") is None
-    assert Cell("GRID", "LASSO").name == "GRID, LASSO"
+    def test_new_missing_and_renamed_files_are_noticed(self, copies):
+        found = [digest(*copies)]
+        (copies[0] / "kernels" / "new.py").touch()
+        found.append(digest(*copies))
+        (copies[0] / "kernels" / "new.py").rename(copies[0] / "kernels" / "newer.py")
+        found.append(digest(*copies))
+        (copies[1] / "task.py").unlink()
+        found.append(digest(*copies))
+        assert len(set(found)) == 4
+
+    def test_what_computes_imports_nothing_else_of_the_benchmarks(self):
+        imported = {
+            node.module
+            for file in COMPUTING.glob("*.py")
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom)
+        }
+        ours = {name for name in imported if name.startswith("benchmarks")}
+        assert ours
+        assert all(name.startswith("benchmarks.moduli") for name in ours)
+
+    def test_same_code_hits_and_other_code_or_options_miss(self, tmp_path, monkeypatch):
+        calls = []
+        cached = Memory(tmp_path, verbose=0).cache(remember, ignore=["compute"])
+
+        def value(options: dict, name: str) -> int:
+            return cached(identity(options), name, lambda: calls.append(name) or len(calls))
+
+        assert [value({"seed": 1}, "a"), value({"seed": 1}, "a")] == [1, 1]
+        assert [value({"seed": 2}, "a"), value({"seed": 1}, "b"), value({"seed": 1}, "a")] == [2, 3, 1]
+        monkeypatch.setattr("benchmarks._cache.digest", lambda *_: "changed")
+        assert value({"seed": 1}, "a") == 4
+
+    def test_what_is_interrupted_is_not_kept(self, tmp_path):
+        cached = Memory(tmp_path, verbose=0).cache(remember, ignore=["compute"])
+        with pytest.raises(KeyboardInterrupt):
+            cached({}, "a", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert cached({}, "a", lambda: 1) == 1

@@ -110,7 +110,7 @@ class TestChecks:
         assert len(checks) == 18
         assert {check.series for check in fails} == {"ruddlesden_popper", "intergrowth"}
         for check in fails:
-            assert check.source == "report"
+            assert check.said_by == "report"
             assert not check.required
             assert check.statement.startswith(("The same with the RDF scaled to the sum 1", "GRID + cosine distinguishes"))
 

@@ -1,4 +1,4 @@
-"""Draw the README's picture: the GRID of SrTiO3, like figure 1b of the report (10.5258/SOTON/P0038)."""
+"""Draw the pictures of README and site: the GRID of SrTiO3, as figure 1b of the report (10.5258/SOTON/P0038), and an EMD."""
 
 from itertools import product
 from pathlib import Path
@@ -6,14 +6,19 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from pymatgen.core import Lattice, Structure
 
-from matminer_grid import GRIDFeaturizer
+from matminer_grid import GRIDFeaturizer, grid_emd_by_group
 from matminer_grid.plotting import plot_grid
 
-OUTPUT = Path(__file__).parents[1] / "docs" / "images" / "grid_srtio3.png"
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
 EDGE = 3.905
+PEROVSKITE = Structure(
+    Lattice.cubic(EDGE), ["Sr", "Ti", "O", "O", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+)
 ATOMS = {"Sr": ("#f0c75e", 620), "Ti": ("#4f6d8f", 330), "O": ("#b5452c", 170)}
+GROUP = 4
 
 
 def draw_cell(ax: Axes) -> None:
@@ -44,22 +49,45 @@ def draw_cell(ax: Axes) -> None:
     ax.axis("off")
 
 
-def main() -> None:
-    """Write the picture."""
-    coords = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
-    perovskite = Structure(Lattice.cubic(EDGE), ["Sr", "Ti", "O", "O", "O"], coords)
+def grid_srtio3() -> Figure:
+    """Draw the crystal and its GRID."""
     featurizer = GRIDFeaturizer()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.2), width_ratios=(1, 1.9), layout="constrained")
     draw_cell(left)
-    plot_grid(featurizer.grid(perovskite), featurizer.bin_edges, n_groups=8, ax=right)
+    plot_grid(featurizer.grid(PEROVSKITE), featurizer.bin_edges, n_groups=8, ax=right)
     right.set_title("The first eight groups of its GRID", pad=36)
     for distance, pairs in ((EDGE / 2, "Ti–O"), (EDGE / 2**0.5, "Sr–O, O–O"), (EDGE * 0.75**0.5, "Sr–Ti")):
         label = f"{pairs}\n{distance:.2f} Å"
         right.text(distance, 1.0, label, transform=right.get_xaxis_transform(), ha="center", va="bottom", fontsize=8.5, color="0.3")
     right.set(xlim=(1.5, 3.75), xticks=np.arange(1.5, 3.8, 0.5))
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(OUTPUT, dpi=160, metadata={"Software": None})
-    print(f"{OUTPUT}: {OUTPUT.stat().st_size / 1000:.0f} kB")
+    return figure
+
+
+def emd_of_a_group() -> Figure:
+    """Draw the earth mover's distance of one group as an area."""
+    rock_salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.160), ["Sr", "O"], [[0, 0, 0], [0.5, 0, 0]])
+    featurizer = GRIDFeaturizer()
+    grids = [featurizer.grid(structure) for structure in (PEROVSKITE, rock_salt)]
+    edges = featurizer.bin_edges
+    first, second = (np.cumsum(grid[GROUP - 1]) for grid in grids)
+    emd = grid_emd_by_group(*grids, n_groups=featurizer.n_groups, bin_size=featurizer.bin_size)[GROUP - 1]
+    figure, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    ax.stairs(np.maximum(first, second), edges, baseline=np.minimum(first, second), fill=True, color="0.85")
+    ax.stairs(first, edges, baseline=None, color="#0b4f8a", linewidth=1.6, label="SrTiO$_3$")
+    ax.stairs(second, edges, baseline=None, color="black", linewidth=1.6, linestyle=(0, (5, 2)), label="SrO")
+    ax.text(2.32, 0.86, f"grey area = EMD\n= {emd:.2f} Å", ha="center", va="center", fontsize="small")
+    ax.set(xlim=(1.7, 3.1), ylim=(0, 1.05), xlabel="Distance (Å)", ylabel="Cumulative fraction of sites", title=f"Group {GROUP}")
+    ax.legend(frameon=False, loc="lower right")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def main() -> None:
+    """Write the pictures."""
+    for draw, dpi in ((grid_srtio3, 160), (emd_of_a_group, 110)):
+        path = IMAGES / f"{draw.__name__}.png"
+        draw().savefig(path, dpi=dpi, metadata={"Software": None})
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

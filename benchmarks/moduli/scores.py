@@ -1,6 +1,8 @@
-"""Scores of predicted moduli, each with a bootstrap interval."""
+"""The scores of predicted moduli: how they are computed, each with a bootstrap interval, and how they are shown."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,15 +10,31 @@ RESAMPLES = 500
 CHUNK = 50
 """Resamples that are in memory together."""
 
+
+@dataclass(frozen=True)
+class Score:
+    """How a score is shown, on the console, in pages, README and site."""
+
+    label: str
+    unit: str
+    digits: int
+    lower_is_better: bool = True
+
+    @property
+    def header(self) -> str:
+        """Name and unit."""
+        return f"{self.label} / {self.unit}" if self.unit else self.label
+
+
 SCORES = {
-    "MAE": "GPa",
-    "median": "GPa",
-    "RMSE": "GPa",
-    "MAE_log10": "",
-    "relative_MAE": "%",
-    "R2": "",
+    "MAE": Score("MAE", "GPa", 1),
+    "median": Score("median", "GPa", 1),
+    "RMSE": Score("RMSE", "GPa", 1),
+    "MAE_log10": Score("MAE of log10", "", 3),
+    "relative_MAE": Score("relative MAE", "%", 1),
+    "R2": Score("R²", "", 3, lower_is_better=False),
 }
-"""Name and unit of each score; "median" is the median absolute error."""
+"""By the name of their column; "median" is the median absolute error."""
 
 
 def statistics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
@@ -47,8 +65,8 @@ def statistics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray
     }
 
 
-def scores(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, list[float]]:
-    """Compute every score with its 95 % interval: [value, low, high], percentiles of resampled entries.
+def scores(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Compute every score with its 95 % interval, "MAE", "MAE low", "MAE high" and so on: percentiles of resampled entries.
 
     Parameters
     ----------
@@ -66,5 +84,5 @@ def scores(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str,
     out = {}
     for name, value in statistics(truth, predicted).items():
         low, high = np.nanpercentile(np.concatenate(resampled[name]), (2.5, 97.5))
-        out[name] = [float(value), float(low), float(high)]
+        out |= {name: float(value), f"{name} low": float(low), f"{name} high": float(high)}
     return out

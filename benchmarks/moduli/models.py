@@ -9,21 +9,22 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lasso_path
+from sklearn.linear_model import Lasso
+from sklearn.utils import gen_batches
 
 from matminer_grid.models import GRIDKernelRegressor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmarks._task import Task
+    from benchmarks.moduli.task import Task
 
 SCALES = ("GPa", "log10")
 """Scales on which the modulus is learned; the columns of every two-column target."""
@@ -50,6 +51,8 @@ LASSO_UPDATES = 20_000_000
 
 LASSO_TOLERANCE = 0.01
 N_TREES = 200
+CHUNK = 1000
+"""Rows of a kernel that are computed at once."""
 
 
 @dataclass
@@ -63,31 +66,20 @@ class Prediction:
     note: str = ""
 
 
-class Kernel(Protocol):
-    """A kernel between rows of the task."""
-
-    alphas: tuple[float, ...]
-
-    def grid(self, rows: np.ndarray) -> list[dict[str, float]]:
-        """Hyperparameters to choose from."""
-
-    def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:
-        """Evaluate the kernel; the result is a new array, whose precision is enough for the smallest α."""
-
-
 class LinearKernel:
-    """Scalar products of vectors."""
+    """Scalar products of vectors; the kernel has no hyperparameters."""
 
     alphas = LINEAR_ALPHAS
+    dtype = np.float64
 
     def __init__(self, X: np.ndarray) -> None:
         self.X = X
 
-    def grid(self, rows: np.ndarray) -> list[dict[str, float]]:  # noqa: ARG002  has none
-        """Give the one choice without hyperparameters."""
+    def grid(self, _rows: np.ndarray) -> list[dict[str, float]]:
+        """Give the one choice."""
         return [{}]
 
-    def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:  # noqa: ARG002
+    def __call__(self, rows: np.ndarray, columns: np.ndarray, _parameters: dict[str, float], _dtype: Any) -> np.ndarray:
         """Evaluate the kernel."""
         return self.X[rows] @ self.X[columns].T
 
@@ -98,7 +90,7 @@ class ExponentialKernel:
     Parameters
     ----------
     alphas : tuple of float
-        The regularisation strengths to choose from; below FLOAT32_ALPHA the kernel is evaluated to float64.
+        The regularisation strengths to choose from; below FLOAT32_ALPHA they are tried to float64.
     dissimilarities : dict of str to ndarray of shape (n, n)
         By the name of their γ.
     """
@@ -106,7 +98,7 @@ class ExponentialKernel:
     def __init__(self, alphas: tuple[float, ...], **dissimilarities: np.ndarray) -> None:
         self.alphas = alphas
         self.dissimilarities = dissimilarities
-        self._dtype = np.float32 if min(alphas) >= FLOAT32_ALPHA else np.float64
+        self.dtype = np.float32 if min(alphas) >= FLOAT32_ALPHA else np.float64
 
     def grid(self, rows: np.ndarray) -> list[dict[str, float]]:
         """Give multiples of 1 / median dissimilarity among the rows."""
@@ -118,14 +110,18 @@ class ExponentialKernel:
             gammas.append([multiple / (median or 1.0) for multiple in multiples])
         return [dict(zip(self.dissimilarities, choice, strict=True)) for choice in product(*gammas)]
 
-    def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float]) -> np.ndarray:
-        """Evaluate the kernel."""
-        exponent = np.zeros((len(rows), len(columns)), self._dtype)
-        for name, matrix in self.dissimilarities.items():
-            part = matrix[np.ix_(rows, columns)]
-            part *= -parameters[name]
-            exponent += part
-        return np.exp(exponent, out=exponent)
+    def __call__(self, rows: np.ndarray, columns: np.ndarray, parameters: dict[str, float], dtype: Any) -> np.ndarray:
+        """Evaluate the kernel as precisely as `self.dtype`, in blocks, as an array of `dtype`."""
+        K = np.empty((len(rows), len(columns)), dtype)
+        for part in gen_batches(len(rows), CHUNK):
+            exponent = np.zeros((len(rows[part]), len(columns)), self.dtype)
+            for name, matrix in self.dissimilarities.items():
+                exponent -= parameters[name] * matrix[np.ix_(rows[part], columns)]
+            K[part] = np.exp(exponent, out=exponent)
+        return K
+
+
+Kernel = LinearKernel | ExponentialKernel
 
 
 class Target:
@@ -165,7 +161,7 @@ def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> tuple[di
 
     def tried() -> Iterator[tuple[dict[str, float], np.ndarray]]:
         for parameters in kernel.grid(rows):
-            K = kernel(rows, rows, parameters)
+            K = kernel(rows, rows, parameters, kernel.dtype)
             errors = np.zeros((len(kernel.alphas), len(SCALES)))
             for inside, outside in folds:
                 target = Target(task.modulus[rows[inside]])
@@ -195,9 +191,9 @@ def fit_kernel_ridge(
             weights = _solve(X.T @ X, parameters["alpha"], X.T @ y)
             fitted, predicted = X @ weights, kernel.X[test] @ weights
         else:
-            weights = _solve(kernel(train, train, parameters).astype(np.float64, copy=False), parameters["alpha"], y)
+            weights = _solve(kernel(train, train, parameters, np.float64), parameters["alpha"], y)
             fitted = y - parameters["alpha"] * weights
-            K = kernel(test, train, parameters)
+            K = kernel(test, train, parameters, kernel.dtype)
             predicted = K @ weights
             if isinstance(kernel, ExponentialKernel):
                 neighbour = train[K.argmax(axis=1)]
@@ -220,13 +216,13 @@ class LassoPath:
 
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
         self._mean = X.mean(axis=0)
-        self._X = np.asfortranarray(X - self._mean)
-        self._y = y
-        self._gram, self._products = self._X.T @ self._X, self._X.T @ y
-        self._alpha_max = np.abs(self._products).max(axis=0) / len(X)
-        self._weights = np.zeros((X.shape[1], len(SCALES)), order="F")
-        self._max_iter = max(1000, LASSO_UPDATES // X.shape[1])
-        self.converged = np.zeros(len(SCALES), bool)
+        self._X = np.asfortranarray(X)
+        self._X -= self._mean
+        self._y = np.asfortranarray(y)
+        self._alpha_max = np.abs(self._X.T @ y).max(axis=0) / len(X)
+        settings = {"max_iter": max(1000, LASSO_UPDATES // X.shape[1]), "tol": LASSO_TOLERANCE, "fit_intercept": False}
+        gram = self._X.T @ self._X
+        self._models = [Lasso(precompute=gram, copy_X=False, warm_start=True, **settings) for _ in SCALES]
 
     def follow(self, alpha: float) -> None:
         """Fit with an α given in units of the smallest one that leaves no feature, both scales in threads."""
@@ -236,28 +232,16 @@ class LassoPath:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Predict both scales."""
-        return (X - self._mean) @ self._weights
+        return (X - self._mean) @ np.column_stack([model.coef_ for model in self._models])
 
-    @property
-    def used(self) -> np.ndarray:
-        """Number of features that are used on each scale."""
-        return (self._weights != 0).sum(axis=0)
+    def note(self, column: int) -> str:
+        """Say how many features are used on a scale, and whether the last fit converged."""
+        model = self._models[column]
+        converged = "" if model.n_iter_ < model.max_iter else ", not converged"
+        return f"{(model.coef_ != 0).sum()} of {len(model.coef_)} features{converged}"
 
     def _fit(self, column: int, alpha: float) -> None:
-        _, weights, _, iterations = lasso_path(
-            self._X,
-            np.ascontiguousarray(self._y[:, column]),
-            alphas=[alpha * self._alpha_max[column]],
-            precompute=self._gram,
-            Xy=np.ascontiguousarray(self._products[:, column]),
-            coef_init=self._weights[:, column].copy(),
-            max_iter=self._max_iter,
-            tol=LASSO_TOLERANCE,
-            return_n_iter=True,
-            check_input=False,
-        )
-        self._weights[:, column] = weights[:, 0]
-        self.converged[column] = iterations[0] < self._max_iter
+        self._models[column].set_params(alpha=alpha * self._alpha_max[column]).fit(self._X, self._y[:, column], check_input=False)
 
 
 def lasso(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
@@ -274,15 +258,14 @@ def lasso(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dic
         if (errors[-1] > np.min(errors, axis=0)).all():
             break
     best = np.argmin(errors, axis=0)
-    del paths
+    del paths, path
     target = Target(task.modulus[train])
     path = LassoPath(X[train], target.centred)
     out = {}
     for i, alpha in enumerate(LASSO_ALPHAS[: best.max() + 1]):
         path.follow(alpha)
         for column in np.nonzero(best == i)[0].tolist():
-            note = f"{path.used[column]} of {X.shape[1]} features" + ("" if path.converged[column] else ", not converged")
-            note += ", α at the lower end of its grid" if alpha == LASSO_ALPHAS[-1] else ""
+            note = path.note(column) + (", α at the lower end of its grid" if alpha == LASSO_ALPHAS[-1] else "")
             predicted = target.modulus(path.predict(X[test])[:, column], SCALES[column])
             out[SCALES[column]] = Prediction(predicted, {"alpha / alpha_max": alpha}, note=note)
     return {scale: out[scale] for scale in SCALES}
@@ -324,7 +307,7 @@ def note_ends(choice: dict[str, float], choices: Sequence[dict[str, float]]) -> 
 
 
 def _solve(A: np.ndarray, alpha: float, y: np.ndarray) -> np.ndarray:
-    """Solve (A + α) w = y for a symmetric A, which is overwritten."""
+    """Solve (A + α) w = y for a symmetric A, which is overwritten; scikit-learn's KernelRidge would copy a kernel of 700 MB."""
     A.flat[:: len(A) + 1] += alpha
     factor: Any = cho_factor(A.T, lower=True, overwrite_a=True, check_finite=False)
     return cho_solve(factor, y.astype(A.dtype, copy=False), check_finite=False)

@@ -1,0 +1,217 @@
+"""Put results of benchmarks into README and site: ``python scripts/update_results.py output/speed output/bulk_modulus``.
+
+Of each folder what the tables of the site show is written to docs/results. A run of benchmarks.bulk_modulus also fills the README,
+between the lines ``<!-- results -->`` and ``<!-- /results -->``, with its picture copied to docs/images. Nothing is written unless
+everything needed is there. The site calls :func:`write_tables`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._tables import header, markdown  # noqa: E402  found by the line above
+from benchmarks.moduli.scores import SCORES  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROVENANCE = ("date", "machine", "python", "packages")
+KEPT = {
+    "bulk_modulus": ("entries", "test_entries", "rows"),
+    "model": ("target", "entries", "cv", "mean", "folds"),
+    "parameters": ("entries", "folds", "seed", "rows"),
+    "speed": ("structure", "pair", "search", "scaling", "ratios"),
+}
+"""What is kept of each benchmark's results, beside where they come from."""
+
+ROW = ("descriptor", "model", "dissimilarity", "target_scale")
+SHOWN = ("MAE", "median", "MAE_log10")
+"""What is shown of a row of benchmarks.bulk_modulus."""
+
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+PICTURE = "parity.png"
+
+
+def keep(results: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Tell which benchmark results are from, and give what is kept of them.
+
+    Raises
+    ------
+    ValueError
+        They are from none that is known.
+    """
+    for name, keys in sorted(KEPT.items(), key=lambda item: -len(item[1])):
+        if all(key in results for key in (*keys, *PROVENANCE)):
+            content = {key: results[key] for key in (*PROVENANCE, *keys)}
+            if name == "bulk_modulus":
+                scores = [f"{score}{end}" for score in SCORES for end in ("", " low", " high")]
+                content["rows"] = [{key: row.get(key) for key in (*ROW, *scores)} for row in results["rows"]]
+            return name, content
+    raise ValueError(f"it holds the results of none of {', '.join(KEPT)}")
+
+
+def write_tables(results: Path, output: Path) -> None:
+    """Write one Markdown file for each kind of result; one that has not been run says how to get it."""
+    output.mkdir(exist_ok=True)
+    for name, make in MAKERS.items():
+        file, command = results / f"{name}.json", f"python -m benchmarks.{name}"
+        if file.exists():
+            content = json.loads(file.read_text(encoding="utf-8"))
+            version, python = content["packages"]["matminer-grid"], content["python"]
+            source = f"`{command}`, {content['date']}, {content['machine']}; matminer-grid {version}, Python {python}."
+            text = "\n\n".join([*make(content), source])
+        else:
+            text = f"No run of `{command}` is kept with this version of the documentation; the command makes the table."
+        (output / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def comparison(rows: list[dict[str, Any]]) -> str:
+    """Make the table of benchmarks.bulk_modulus: the rows that have one of the shown scores, in the order of the run.
+
+    Raises
+    ------
+    ValueError
+        There are none.
+    """
+    frame = pd.DataFrame(rows).reindex(columns=[*ROW, *SHOWN]).dropna(subset=list(SHOWN), how="all").dropna(axis=1, how="all")
+    if frame.empty:
+        raise ValueError(f"no row of the run has one of the scores {', '.join(SHOWN)}")
+    parts = frame[list(ROW[1:])].itertuples(index=False)
+    models = [", ".join(part for part in one if part) for one in parts]
+    return markdown(frame.assign(model=models).drop(columns=list(ROW[2:])))
+
+
+def bulk_modulus(content: dict[str, Any]) -> list[str]:
+    """Make the table of benchmarks.bulk_modulus."""
+    return [f"{content['entries']:,} crystals of which {content['test_entries']:,} are tested.", comparison(content["rows"])]
+
+
+def parameters(content: dict[str, Any]) -> list[str]:
+    """Make the table of benchmarks.parameters."""
+    units = dict.fromkeys(("cutoff", "bin_size", "smearing"), " (Å)")
+    rows = [
+        {
+            "parameter": f"`{row['parameter']}`{units.get(row['parameter'], '')}",
+            "value": row["value"] if isinstance(row["value"], str) else f"{row['value']:g}",
+            "MAE": row["MAE"],
+            "median": row["median"],
+            "change of the MAE": "published" if row["published"] else f"{row['change']:+.1f} ± {row['standard_error']:.1f}",
+        }
+        for row in content["rows"]
+    ]
+    what = f"{content['entries']:,} training entries, {content['folds']}-fold cross-validation, seed {content['seed']}."
+    return [what, markdown(pd.DataFrame(rows))]
+
+
+def speed(content: dict[str, Any]) -> list[str]:
+    """Make the tables of benchmarks.speed."""
+    parts = []
+    for key, title in (("structure", "µs a structure"), ("pair", "µs a pair")):
+        rows = [
+            {title: name, "median time": float(f"{value['median']:.3g}"), "quartiles": f"{value['low']:.3g} to {value['high']:.3g}"}
+            for name, value in content[key].items()
+            if "low" in value
+        ]
+        parts.append(markdown(pd.DataFrame(rows)))
+    found = content["search"]
+    parts.append(
+        f"Nearest neighbours of {found['queries']:,} crystals among {found['references']:,}: {found['search_seconds']:.1f} s, "
+        f"against {found['brute_force_seconds']:.0f} s for all pairs; {found['evaluated_share']:.2%} of the GRID pairs were "
+        "evaluated."
+    )
+    ratios = [{"what / what": name, "times as fast": float(f"{ratio:.3g}")} for name, ratio in content["ratios"].items()]
+    scaling = [{"cost against": name, "exponent": round(entry["exponent"], 2)} for name, entry in content["scaling"].items()]
+    return [*parts, markdown(pd.DataFrame(ratios)), markdown(pd.DataFrame(scaling))]
+
+
+def model(content: dict[str, Any]) -> list[str]:
+    """Make the table of benchmarks.model: each score's mean over the folds."""
+    rows = [{"score": header(name).replace("_", " "), "mean over the folds": value} for name, value in content["mean"].items()]
+    run = len(content["folds"])
+    what = f"Target {content['target']}, {content['entries']:,} entries, {content['cv']}-fold cross-validation, {run} folds run."
+    return [what, markdown(pd.DataFrame(rows))]
+
+
+MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "parameters": parameters,
+    "bulk_modulus": bulk_modulus,
+    "speed": speed,
+    "model": model,
+}
+
+
+def fill(readme: str, results: dict[str, Any]) -> str:
+    """Put the table of results.json, its source and the picture between the two markers.
+
+    Raises
+    ------
+    ValueError
+        The markers are not there once each, in their order.
+    """
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+        raise ValueError(f"README.md must hold the lines {BEGIN} and {END} once each, in this order")
+    before, rest = readme.split(BEGIN)
+    machine = results["machine"].replace("<", "&lt;")
+    versions = f"matminer-grid {results['packages']['matminer-grid']}, Python {results['python']}"
+    seed = results["identity"]["options"]["seed"]
+    source = f"{results['date']}, {machine}; {results['entries']:,} crystals, seed {seed}; {versions}."
+    picture = f"![Parity](docs/images/{PICTURE})"
+    return "\n\n".join([f"{before}{BEGIN}", comparison(results["rows"]), source, picture, f"{END}{rest.split(END)[1]}"])
+
+
+def update(run: Path, root: Path) -> None:
+    """Keep the results in the folder of a run; those of benchmarks.bulk_modulus fill the README too.
+
+    Raises
+    ------
+    OSError, ValueError, KeyError
+        The run isn't finished, the picture is missing, or the README has no place for results.
+    """
+    files = sorted(run.glob("*.json")) if run.is_dir() else [run]
+    files = [file for file in files if not file.name.startswith("results-")]  # those of earlier runs, set aside
+    if not files:
+        raise FileNotFoundError("there are no results")
+    for file in files:
+        results = json.loads(file.read_text(encoding="utf-8"))
+        name, content = keep(results)
+        if name == "bulk_modulus":
+            readme, picture = root / "README.md", file.with_name(PICTURE)
+            if not picture.is_file():
+                raise FileNotFoundError(f"there is no {PICTURE}")
+            filled = fill(readme.read_text(encoding="utf-8"), results)
+            (root / "docs" / "images").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, root / "docs" / "images" / PICTURE)
+            readme.write_text(filled, encoding="utf-8")
+        target = root / "docs" / "results" / f"{name}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{target}: {name}, {content['date']}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the script from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, help="output folders of benchmarks, or their JSON files")
+    parser.add_argument("--root", type=Path, default=ROOT, help="where README.md and docs are")
+    options = parser.parse_args(arguments)
+    for run in options.runs:
+        try:
+            update(run, options.root)
+        except KeyError as error:
+            raise SystemExit(f"{run}: the results lack {error}; were they written by this version?") from error
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"{run}: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Results of runs become tables of the site and of the README."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.update_results import BEGIN, END, comparison, fill, keep, main, write_tables
+
+DOCS = Path(__file__).parents[1] / "docs"
+RUN = {"date": "2026-01-02 03:04 UTC", "machine": "a machine, 2 cores", "python": "3.11", "packages": {"matminer-grid": "0.1.0"}}
+ROW = {"descriptor": "GRID", "model": "kNN", "dissimilarity": "EMD", "target_scale": "GPa", "MAE": 32.34, "MAE low": 31.0}
+RESULTS = {
+    "bulk_modulus": RUN
+    | {
+        "entries": 11_699,
+        "test_entries": 20,
+        "identity": {"options": {"seed": 1}},
+        "rows": [
+            ROW | {"descriptor": "GRID | x", "seconds": 1},
+            ROW | {"descriptor": "hkl", "MAE": None},
+            ROW | {"descriptor": "RDF", "median": 9.0},
+        ],
+        "parity": {},
+    },
+    "model": RUN | {"target": "K_VRH", "entries": 100, "cv": 5, "mean": {"MAE": 10.4321}, "folds": [{}], "predictions": {}},
+    "parameters": RUN
+    | {
+        "entries": 100,
+        "folds": 5,
+        "seed": 1,
+        "rows": [
+            {
+                "parameter": "cutoff",
+                "value": 6.0,
+                "published": False,
+                "MAE": 22.9,
+                "median": 14,
+                "change": -1.3,
+                "standard_error": 0.3,
+            }
+        ],
+    },
+    "speed": RUN
+    | {
+        "structure": {"GRID": {"median": 71.2, "low": 70.0, "high": 73.0}},
+        "pair": {"grid_emd": {"median": 0.29, "low": 0.28, "high": 0.3}, "largest difference in Å": {"median": 1e-15}},
+        "search": {"queries": 20, "references": 80, "search_seconds": 1.5, "brute_force_seconds": 30.0, "evaluated_share": 0.0035},
+        "ratios": {"GRID / other": 123.4},
+        "scaling": {"structures": {"sizes": [1], "cost": [1], "exponent": 0.01}},
+    },
+}
+SHOWN = {
+    "bulk_modulus": "| GRID \\| x | kNN, EMD, GPa | 32.3 |  |",
+    "model": "| MAE / GPa | 10.43 |",
+    "parameters": "| `cutoff` (Å) | 6 | 22.9 | 14.0 | -1.3 ± 0.3 |",
+    "speed": "| GRID | 71.2 | 70 to 73 |",
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder like this repository's, before anything is filled in, and runs in output."""
+    (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nAfter it.\n")
+    for name, results in RESULTS.items():
+        folder = tmp_path / "output" / name
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    (tmp_path / "output/bulk_modulus/parity.png").write_bytes(b"picture")
+    return tmp_path
+
+
+def update(root, *runs: str) -> str:
+    main([*(str(root / "output" / run) for run in runs), "--root", str(root)])
+    return (root / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_from_a_run_to_a_table(name, root):
+    update(root, name)
+    write_tables(root / "docs" / "results", root / "docs" / "generated")
+    text = (root / "docs" / "generated" / f"{name}.md").read_text(encoding="utf-8")
+    assert SHOWN[name] in text
+    assert "hkl" not in text
+    assert f"`python -m benchmarks.{name}`, 2026-01-02 03:04 UTC, a machine, 2 cores; matminer-grid 0.1.0, Python 3.11." in text
+
+
+def test_what_was_not_run_says_how(tmp_path):
+    write_tables(tmp_path, tmp_path / "generated")
+    assert "`python -m benchmarks.speed`" in (tmp_path / "generated" / "speed.md").read_text(encoding="utf-8")
+
+
+def test_what_is_kept_is_small():
+    assert all(path.stat().st_size < 100_000 for path in (DOCS / "results").glob("*.json"))
+    kept = keep(RESULTS["bulk_modulus"])[1]
+    assert "parity" not in kept
+    assert kept["rows"][0]["MAE low"] == 31.0
+    assert "seconds" not in kept["rows"][0]
+
+
+def test_readme_has_table_date_machine_and_picture(root):
+    text = update(root, "bulk_modulus", "model")
+    assert text.startswith(f"# Title\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nAfter it.\n")
+    assert "old" not in text
+    assert "| GRID \\| x | kNN, EMD, GPa | 32.3 |  |" in text
+    assert "| RDF | kNN, EMD, GPa | 32.3 | 9.0 |" in text
+    assert "hkl" not in text
+    assert "2026-01-02 03:04 UTC, a machine, 2 cores; 11,699 crystals, seed 1; matminer-grid 0.1.0, Python 3.11." in text
+    assert "![Parity](docs/images/parity.png)" in text
+    assert (root / "docs/images/parity.png").read_bytes() == b"picture"
+    assert {path.name for path in (root / "docs/results").iterdir()} == {"bulk_modulus.json", "model.json"}
+    assert update(root, "bulk_modulus") == text
+
+
+def test_other_results_leave_the_readme(root):
+    before = (root / "README.md").read_text()
+    assert update(root, "speed") == before
+
+
+@pytest.mark.parametrize("readme", ["no place", f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_markers_must_be_there(readme):
+    with pytest.raises(ValueError, match="once each, in this order"):
+        fill(readme, RESULTS["bulk_modulus"])
+
+
+def test_a_run_without_scores_is_refused():
+    with pytest.raises(ValueError, match="no row"):
+        comparison([ROW | {"MAE": None}])
+
+
+def test_what_is_missing_leaves_the_readme(root):
+    before = (root / "README.md").read_text()
+    run = root / "output" / "bulk_modulus"
+    (run / "parity.png").unlink()
+    with pytest.raises(SystemExit, match=r"no parity\.png"):
+        update(root, "bulk_modulus")
+    (run / "parity.png").touch()
+    (run / "results.json").write_text(
+        json.dumps({key: value for key, value in RESULTS["bulk_modulus"].items() if key != "identity"})
+    )
+    with pytest.raises(SystemExit, match="lack 'identity'"):
+        update(root, "bulk_modulus")
+    (run / "results.json").write_text("{")
+    with pytest.raises(SystemExit, match="bulk_modulus: "):
+        update(root, "bulk_modulus")
+    (run / "results.json").unlink()
+    with pytest.raises(SystemExit, match="there are no results"):
+        update(root, "bulk_modulus")
+    assert (root / "README.md").read_text() == before
+    assert not (root / "docs").exists()
+
+
+def test_other_files(root):
+    (root / "output" / "other.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(SystemExit, match="it holds the results of none of"):
+        update(root, "other.json")

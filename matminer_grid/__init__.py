@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matminer_grid.featurizers.structure_factor import StructureFactorFeaturizer
     from matminer_grid.similarity import (
         ApproximateEMDSearch,
+        CrystalDissimilarity,
         EMDSearch,
         composition_emd,
         find_duplicates,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ApproximateEMDSearch": "matminer_grid.similarity",
     "Crystal": "matminer_grid.crystals",
+    "CrystalDissimilarity": "matminer_grid.similarity",
     "CrystalTable": "matminer_grid.crystals",
     "EMDSearch": "matminer_grid.similarity",
     "GRIDFeaturizer": "matminer_grid.featurizers.grid",
@@ -43,6 +45,7 @@ _HOMES = {
 __all__ = [
     "ApproximateEMDSearch",
     "Crystal",
+    "CrystalDissimilarity",
     "CrystalTable",
     "EMDSearch",
     "GRIDFeaturizer",

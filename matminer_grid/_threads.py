@@ -32,7 +32,11 @@ _watched = threading.local()
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """Read n_jobs: all cores for None, or one inside of joblib's own workers; negative numbers count from all cores down.
+    """Read `n_jobs` as the whole package does: how many threads share the work.
+
+    None is all cores, unlike in scikit-learn, since the kernels release the GIL; but one inside of joblib's own workers, which
+    share the cores already. A number is that many; -1 is all cores, -2 all but one. Where processes are needed instead, None is
+    one of them, since each takes time to start and memory.
 
     Raises
     ------

@@ -19,7 +19,7 @@ def similar(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the materials nearest by 10 GRID EMD + composition EMD (modified Pettifor scale), with both parts."""
-    from matminer_grid import EMDSearch, GRIDFeaturizer, composition_emd
+    from matminer_grid import EMDSearch, composition_emd
     from matminer_grid.datasets import load_mp_elasticity_table
     from matminer_grid.io import load_crystals
 
@@ -35,8 +35,8 @@ def similar(
             known, properties = load_crystals(against)
             labels = row_names(properties) or list(range(len(known)))
         progress(f"compare with {len(known):,} crystals")
-        search = EMDSearch(GRIDFeaturizer(), composition_metric="modified_pettifor").fit(known)
-        distances, rows = search.kneighbors(crystals, k=min(k, len(known)))
+        search = EMDSearch().fit(known)
+        distances, rows = search.kneighbors(crystals, min(k, len(known)))
         answers = []
         for name, crystal, total, found in zip(filter(None, names), crystals, distances, rows, strict=True):
             compositions = composition_emd([crystal], known[found], pbar=False)[0]
@@ -45,7 +45,7 @@ def similar(
                     "material": str(labels[row]),
                     "formula": known[int(row)].formula,
                     "dissimilarity": round(float(distance), 4),
-                    "grid_emd": round(float(distance - part) / search.grid_weight, 4),
+                    "grid_emd": round(float(distance - part) / search.dissimilarity_.grid_weight, 4),
                     "composition_emd": round(float(part), 4),
                 }
                 for row, distance, part in zip(found, total, compositions, strict=True)
@@ -77,7 +77,7 @@ def duplicates(
     """
     from pymatgen.core import Composition
 
-    from matminer_grid import CrystalTable, GRIDFeaturizer, find_duplicates
+    from matminer_grid import CrystalDissimilarity, CrystalTable, GRIDFeaturizer, find_duplicates
 
     with clear_errors(), stages(as_json) as progress:
         progress("read the crystals")
@@ -87,8 +87,8 @@ def duplicates(
             raise typer.Exit(FAILED)
         progress(f"compare {len(crystals):,} crystals")
         table = crystals if isinstance(crystals, CrystalTable) else CrystalTable.from_crystals(crystals)
-        featurizer = GRIDFeaturizer(bin_size=0.01)
-        found = find_duplicates(table, tolerance=tolerance, featurizer=featurizer, composition_weight=composition_weight)
+        dissimilarity = CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01), composition_weight=composition_weight)
+        found = find_duplicates(table, tolerance, dissimilarity=dissimilarity)
         groups = [
             {
                 "materials": [readable[row] for row in group.tolist()],

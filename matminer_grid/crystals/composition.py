@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition, SiteCollection
 
+from matminer_grid._validation import check_choice
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.elements import MODIFIED_PETTIFOR, MODIFIED_PETTIFOR_ELEMENTS, SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.crystals.table import CrystalTable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 METRICS: dict[str, tuple[str, ...]] = {"modified_pettifor": MODIFIED_PETTIFOR_ELEMENTS, "substitution": SUBSTITUTION_ELEMENTS}
 """Elements, in their order, that each metric between compositions knows."""
+
+EXACT_UNIT = 2.0**-46
+"""Cumulative fractions are multiples of it: sums of 103 differences are exact, so that their order doesn't matter."""
 
 
 def element_fractions(compositions: Any, metric: str = "modified_pettifor") -> NDArray[np.float64]:
@@ -51,8 +55,7 @@ def element_fractions(compositions: Any, metric: str = "modified_pettifor") -> N
     >>> fractions.shape, fractions[:, 96].tolist()  # oxygen is number 97 on the scale
     ((2, 103), [0.6, 0.6])
     """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
+    check_choice("metric", metric, METRICS)
     if isinstance(compositions, CrystalTable):
         numbers = compositions.numbers
         present = np.unique(numbers)
@@ -121,12 +124,14 @@ def cumulative_fractions(compositions: Any) -> NDArray[np.float64]:
     """
     cumulative = np.cumsum(element_fractions(compositions, "modified_pettifor"), axis=1)
     cumulative[:, -1] = 1
-    return cumulative
+    return np.rint(cumulative / EXACT_UNIT) * EXACT_UNIT
 
 
 def _entries(compositions: Any) -> Any:
     if isinstance(compositions, (str, Composition, SiteCollection, Crystal)):
         return [compositions]
+    if isinstance(compositions, pd.DataFrame) and len(compositions.columns) == 1:
+        return compositions.iloc[:, 0]
     if not isinstance(compositions, (list, tuple, np.ndarray, pd.Series)):
         raise TypeError(
             "a list, tuple, array or Series of formulas or structures, or a CrystalTable, is needed, "

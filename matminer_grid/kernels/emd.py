@@ -4,6 +4,9 @@ Each group is narrow, so its cumulative distribution is 0 below and 1 above a sh
 similar ones; of each group a block holds only the window in which one of them is neither 0 nor 1. The windows of all groups stand
 in one line, so that the distance inside them is a plain Manhattan distance; outside them the block is 0 or 1 throughout, and the
 sum over the row alone is looked up.
+
+Cumulative histograms are rounded to multiples of a power of two, small enough for 2^53 of them to hold any sum that occurs. So all
+sums are exact: their order doesn't matter, a distance is the same in both directions and by both kernels, and 0 for equal rows.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from matminer_grid.kernels._jit import jit, jit_sums
 BLOCK = 32
 """References in a block."""
 
-COMPLETE = 1e-9
+COMPLETE = 1e-12
 """A group whose sum is less than 1 by no more than this counts as complete."""
 
 
@@ -24,7 +27,7 @@ def summarize(indptr, indices, data, n_bins, means, first, last):
     """Fill, for each row and group, the mean bin and the window [first, last) outside which the cumulative sum is 0 or 1.
 
     Gives the largest sum of a group. The mean is that of bins clipped at n_bins, so that differences of means bound the EMD from
-    below.
+    below. What exceeds a sum of 1 doesn't count.
 
     Parameters
     ----------
@@ -46,34 +49,44 @@ def summarize(indptr, indices, data, n_bins, means, first, last):
                 column = indices[position] - group * n_bins
                 if first[row, group] == n_bins:
                     first[row, group] = column
+                mean += min(data[position], max(0.0, 1 - total)) * column
                 total += data[position]
-                mean += data[position] * column
                 last[row, group] = column
                 position += 1
-            means[row, group] = mean + max(0.0, 1 - total) * n_bins
             largest = max(largest, total)
             if total < 1 - COMPLETE:
                 last[row, group] = n_bins
+            means[row, group] = mean + max(0.0, 1 - total) * last[row, group]
     return largest
 
 
 @jit
-def cumulate(indptr, indices, data, row, n_bins, scales, cumulative):
+def _level(total, group_ends, scale, rounder):
+    """Give a cumulative sum times its scale, rounded; at the end of a group that is complete it is the scale itself."""
+    if total >= 1 or (group_ends and total >= 1 - COMPLETE):
+        return scale
+    return (total * scale + rounder) - rounder
+
+
+@jit
+def cumulate(indptr, indices, data, row, n_bins, scales, rounder, cumulative):
     """Fill one row's cumulative histograms, each group times its scale: an array of shape (n_groups * n_bins,)."""
-    position = indptr[row]
+    position, end = indptr[row], indptr[row + 1]
     index = 0
     for group in range(scales.size):
-        total = 0.0
+        total, level = 0.0, 0.0
         for _ in range(n_bins):
-            if position < indptr[row + 1] and indices[position] == index:
+            if position < end and indices[position] == index:
                 total += data[position]
                 position += 1
-            cumulative[index] = total * scales[group]
+                group_ends = position == end or indices[position] >= (group + 1) * n_bins
+                level = _level(total, group_ends, scales[group], rounder)
+            cumulative[index] = level
             index += 1
 
 
 @jit
-def pack_blocks(indptr, indices, data, order, n_bins, scales, starts, stops, offsets, packed):
+def pack_blocks(indptr, indices, data, order, n_bins, scales, rounder, starts, stops, offsets, packed):
     """Fill the windows of each block of references.
 
     Parameters
@@ -84,7 +97,9 @@ def pack_blocks(indptr, indices, data, order, n_bins, scales, starts, stops, off
         The references in the order in which they are packed.
     n_bins : int
     scales : (n_groups,)
-        Factor of each group.
+        Factor of each group, a multiple of the unit that sums are rounded to.
+    rounder : float
+        1.5 * 2^52 times that unit: what is added to it and taken off again is rounded.
     starts, stops : (n_blocks, n_groups) of int
         Window of each block and group.
     offsets : (n_blocks + 1,) of int
@@ -96,7 +111,7 @@ def pack_blocks(indptr, indices, data, order, n_bins, scales, starts, stops, off
     for block in range(starts.shape[0]):
         index = offsets[block]
         for position in range(block * BLOCK, min((block + 1) * BLOCK, order.size)):
-            cumulate(indptr, indices, data, order[position], n_bins, scales, cumulative)
+            cumulate(indptr, indices, data, order[position], n_bins, scales, rounder, cumulative)
             for group in range(scales.size):
                 for column in range(starts[block, group], stops[block, group]):
                     packed[index] = cumulative[group * n_bins + column]
@@ -133,7 +148,7 @@ def _manhattan_of_two(u, v, packed, from_u, from_v):
 
 
 @jit
-def emd_tile(indptr, indices, data, rows, n_bins, scales, starts, stops, offsets, packed, order, first_block, out):
+def emd_tile(indptr, indices, data, rows, n_bins, scales, rounder, starts, stops, offsets, packed, order, first_block, out):
     """Fill the distances from some rows to all references of the blocks from first_block on.
 
     Parameters
@@ -142,7 +157,7 @@ def emd_tile(indptr, indices, data, rows, n_bins, scales, starts, stops, offsets
         Histograms, compressed by rows.
     rows : (t,) of int
         The rows meant; few enough that their cumulative histograms stay in cache.
-    n_bins, scales, starts, stops, offsets, packed, order
+    n_bins, scales, rounder, starts, stops, offsets, packed, order
         As for :func:`pack_blocks`.
     first_block : int
     out : (m, n_references)
@@ -152,7 +167,7 @@ def emd_tile(indptr, indices, data, rows, n_bins, scales, starts, stops, offsets
     cumulative = np.empty((rows.size, size))
     below = np.zeros((rows.size, size + scales.size))
     for i in range(rows.size):
-        cumulate(indptr, indices, data, rows[i], n_bins, scales, cumulative[i])
+        cumulate(indptr, indices, data, rows[i], n_bins, scales, rounder, cumulative[i])
         for group in range(scales.size):
             total = 0.0
             for column in range(n_bins):
@@ -177,7 +192,7 @@ def emd_tile(indptr, indices, data, rows, n_bins, scales, starts, stops, offsets
 
 
 @jit
-def emd_pairs(indptr, indices, data, row, other_indptr, other_indices, other_data, others, n_bins, scales, out):
+def emd_pairs(indptr, indices, data, row, other_indptr, other_indices, other_data, others, n_bins, scales, rounder, out):
     """Fill the distances from one row to some others by merging what is not zero.
 
     Parameters
@@ -186,33 +201,37 @@ def emd_pairs(indptr, indices, data, row, other_indptr, other_indices, other_dat
         A row of histograms compressed by rows.
     other_indptr, other_indices, other_data, others : arrays; others of shape (m,)
         The rows meant in other histograms.
-    n_bins : int; scales : (n_groups,)
+    n_bins, scales, rounder
+        As for :func:`pack_blocks`.
     out : (m,)
         Filled.
     """
     for k in range(others.size):
         i, i_end = indptr[row], indptr[row + 1]
         j, j_end = other_indptr[others[k]], other_indptr[others[k] + 1]
-        total = 0.0
+        moved = 0.0
         for group in range(scales.size):
-            first, end = group * n_bins, (group + 1) * n_bins
-            difference, moved, column = 0.0, 0.0, first
+            column, end = group * n_bins, (group + 1) * n_bins
+            total_i, total_j, level_i, level_j = 0.0, 0.0, 0.0, 0.0
+            next_i = indices[i] if i < i_end else end
+            next_j = other_indices[j] if j < j_end else end
             while True:
-                next_i = indices[i] if i < i_end else end
-                next_j = other_indices[j] if j < j_end else end
                 following = min(next_i, next_j, end)
-                moved += abs(difference) * (following - column)
+                moved += abs(level_i - level_j) * (following - column)
                 column = following
                 if following == end:
                     break
                 if next_i == following:
-                    difference += data[i]
+                    total_i += data[i]
                     i += 1
+                    next_i = indices[i] if i < i_end else end
+                    level_i = _level(total_i, next_i >= end, scales[group], rounder)
                 if next_j == following:
-                    difference -= other_data[j]
+                    total_j += other_data[j]
                     j += 1
-            total += scales[group] * moved
-        out[k] = total
+                    next_j = other_indices[j] if j < j_end else end
+                    level_j = _level(total_j, next_j >= end, scales[group], rounder)
+        out[k] = moved
 
 
 @jit

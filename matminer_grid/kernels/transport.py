@@ -41,12 +41,40 @@ def _cost_of_few(distance, few, amounts_few, many, amounts_many):
 
 
 @jit
+def comes_later(members_a, amounts_a, members_b, amounts_b):
+    """Tell whether the first of two mixtures stands behind the second: by number of members, then members, then amounts."""
+    n = members_a.shape[0]
+    if n != members_b.shape[0]:
+        return n > members_b.shape[0]
+    for i in range(n):
+        if members_a[i] != members_b[i]:
+            return members_a[i] > members_b[i]
+    for i in range(n):
+        if amounts_a[i] != amounts_b[i]:
+            return amounts_a[i] > amounts_b[i]
+    return False
+
+
+@jit
+def _are_equal(members_a, amounts_a, members_b, amounts_b):
+    if members_a.shape[0] != members_b.shape[0]:
+        return False
+    return np.all(members_a == members_b) and np.all(amounts_a == amounts_b)
+
+
+@jit
 def transport_cost(distance, members_a, amounts_a, members_b, amounts_b):
-    """Cost of the cheapest transport between two mixtures, for a symmetric distance, or NO_CLOSED_FORM."""
-    if members_a.shape[0] <= 2:
+    """Cost of the cheapest transport between two mixtures, for a symmetric distance, or NO_CLOSED_FORM.
+
+    It is 0 for equal ones, and the same in both directions to the last bit: the one that comes first is the source.
+    """
+    if _are_equal(members_a, amounts_a, members_b, amounts_b):
+        return 0.0
+    if comes_later(members_a, amounts_a, members_b, amounts_b):
+        if members_b.shape[0] <= 2:
+            return _cost_of_few(distance, members_b, amounts_b, members_a, amounts_a)
+    elif members_a.shape[0] <= 2:
         return _cost_of_few(distance, members_a, amounts_a, members_b, amounts_b)
-    if members_b.shape[0] <= 2:
-        return _cost_of_few(distance, members_b, amounts_b, members_a, amounts_a)
     return NO_CLOSED_FORM
 
 

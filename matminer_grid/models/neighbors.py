@@ -8,22 +8,18 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
-from matminer_grid.crystals.inputs import as_table
-from matminer_grid.featurizers import GRIDFeaturizer
+from matminer_grid._validation import check_choice, check_whole
 from matminer_grid.models._checks import checked_targets
 from matminer_grid.similarity.search import EMDSearch
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
+
 
 class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
-    """k-nearest neighbours by GRID and composition earth mover's distance.
-
-    Features
-    --------
-    The defaults are the published method: 10 times the GRID EMD plus the composition EMD made from the substitution table, one
-    neighbour.
+    """k-nearest neighbours by a :class:`~matminer_grid.CrystalDissimilarity`.
 
     Parameters
     ----------
@@ -31,13 +27,15 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         Number of neighbours.
     weights : {"uniform", "distance"}
         Whether all neighbours count alike or by the inverse of their dissimilarity; one at no distance then counts alone.
-    featurizer : GRIDFeaturizer, optional
-        Makes the GRIDs; that of the paper, with a smearing of 0.1 Å, by default.
-    grid_weight, composition_weight, composition_metric, n_jobs
-        As for :class:`~matminer_grid.similarity.search.EMDSearch`.
+    dissimilarity : CrystalDissimilarity, optional
+        ``CrystalDissimilarity()`` by default; ``CrystalDissimilarity.from_preset("zhang2023")`` is that of the paper.
+    n_jobs : int, optional
+        Number of threads; see :func:`~matminer_grid._threads.n_threads`.
 
     Attributes
     ----------
+    dissimilarity_ : CrystalDissimilarity
+        The copy that was used.
     search_ : EMDSearch
         Holds the training crystals.
     y_ : ndarray of shape (n_samples,)
@@ -64,28 +62,22 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         n_neighbors: int = 1,
         *,
         weights: str = "uniform",
-        featurizer: Any = None,
-        grid_weight: float = 10.0,
-        composition_weight: float = 1.0,
-        composition_metric: str = "substitution",
+        dissimilarity: CrystalDissimilarity | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
         self.weights = weights
-        self.featurizer = featurizer
-        self.grid_weight = grid_weight
-        self.composition_weight = composition_weight
-        self.composition_metric = composition_metric
+        self.dissimilarity = dissimilarity
         self.n_jobs = n_jobs
 
-    def fit(self, structures: Any, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: ArrayLike) -> Self:
         """Take in the training crystals.
 
         Parameters
         ----------
-        structures : list of Structure or Crystal, or CrystalTable
+        X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or DescribedCrystals
             At least as many as `n_neighbors`.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, 1)
             Their property, in any unit.
 
         Raises
@@ -93,31 +85,27 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         TypeError, ValueError
             A parameter, a structure or `y` is invalid, or an element has no place in the composition metric.
         """
-        if self.weights not in {"uniform", "distance"}:
-            raise ValueError(f"weights must be 'uniform' or 'distance', not {self.weights!r}")
-        crystals = as_table(structures)
-        self.y_ = checked_targets(y, len(crystals))
-        if not 1 <= self.n_neighbors <= len(crystals):
-            raise ValueError(f"n_neighbors must lie between 1 and the {len(crystals)} training crystals, not {self.n_neighbors}")
-        self.search_ = EMDSearch(
-            GRIDFeaturizer.from_preset("zhang2023") if self.featurizer is None else self.featurizer,
-            grid_weight=self.grid_weight,
-            composition_weight=self.composition_weight,
-            composition_metric=self.composition_metric,
-            n_jobs=self.n_jobs,
-        ).fit(crystals)
+        check_choice("weights", self.weights, ("uniform", "distance"))
+        k = check_whole("n_neighbors", self.n_neighbors)
+        search = EMDSearch(self.dissimilarity, n_neighbors=k, n_jobs=self.n_jobs).fit(X)
+        if k > search.n_samples_fit_:
+            raise ValueError(f"n_neighbors must lie between 1 and the {search.n_samples_fit_} training crystals, not {k}")
+        self.y_ = checked_targets(y, search.n_samples_fit_)
+        self.search_ = search
+        self.dissimilarity_ = search.dissimilarity_
         return self
 
-    def predict(self, structures: Any) -> NDArray[np.float64]:
-        """Predict the property of structures.
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Predict the property of crystals.
 
         Parameters
         ----------
-        structures : list of Structure or Crystal, or CrystalTable
+        X : structures or DescribedCrystals
+            As for :meth:`fit`.
 
         Returns
         -------
-        ndarray of shape (n_structures,)
+        ndarray of shape (n_crystals,)
             In the unit of the training values.
 
         Raises
@@ -129,7 +117,7 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         """
         if not hasattr(self, "search_"):
             raise NotFittedError("this GRIDNeighborsRegressor is not fitted yet: call fit with known crystals first")
-        distances, indices = self.search_.kneighbors(as_table(structures), k=self.n_neighbors)
+        distances, indices = self.search_.kneighbors([] if X is None else X, self.n_neighbors)
         known = self.y_[indices]
         if self.weights == "uniform":
             return known.mean(axis=1)

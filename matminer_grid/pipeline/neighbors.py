@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 from sklearn.base import clone
 
-from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.io.parquet import load_crystals
 from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, piece_name
 from matminer_grid.pipeline.features import load_features
+from matminer_grid.similarity.dissimilarity import checked_dissimilarity
 from matminer_grid.similarity.search import TIE, EMDSearch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from matminer_grid.similarity.dissimilarity import DescribedCrystals
 
     Neighbors = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -33,7 +34,6 @@ def kneighbors(
     references: str | Path | Iterable[str | Path],
     k: int = 1,
     *,
-    compositions: Any = None,
     features: str | Path | None = None,
     pbar: bool = False,
 ) -> Neighbors:
@@ -47,14 +47,12 @@ def kneighbors(
     client : dask.distributed.Client
     search : EMDSearch
         The settings; it needn't be fitted.
-    X : structures, or features of shape (n_queries, n_groups * n_bins)
+    X : structures or DescribedCrystals
         The queries, as for :meth:`EMDSearch.kneighbors`.
     references : str, Path, or several
         A folder of Parquet files of crystals that client and workers see, or the files.
     k : int, default 1
         Number of neighbours.
-    compositions : optional
-        The queries' compositions, where features are given instead of structures.
     features : str or Path, optional
         Folder that :func:`featurize_partitions` wrote for the references, with the search's GRIDFeaturizer. It saves the time to
         featurize them, and leaves out those that failed.
@@ -80,15 +78,14 @@ def kneighbors(
     >>> import tempfile
     >>> from pathlib import Path
     >>> from dask.distributed import Client
-    >>> from matminer_grid import EMDSearch, GRIDFeaturizer
+    >>> from matminer_grid import EMDSearch
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> from matminer_grid.pipeline import kneighbors
     >>> crystals = load_mp_elasticity_table().crystals
     >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
     ...     crystals[:20].to_parquet(Path(folder) / "a.parquet")
     ...     crystals[20:40].to_parquet(Path(folder) / "b.parquet")
-    ...     search = EMDSearch(GRIDFeaturizer(), composition_metric="modified_pettifor")
-    ...     distances, indices = kneighbors(client, search, crystals[[7, 23]], folder, k=3)
+    ...     distances, indices = kneighbors(client, EMDSearch(), crystals[[7, 23]], folder, k=3)
     >>> indices[:, 0]
     array([ 7, 23])
     """
@@ -97,12 +94,8 @@ def kneighbors(
         raise TypeError(f"search must be an EMDSearch, not {type(search).__name__}")
     if not isinstance(k, Integral) or isinstance(k, bool):
         raise TypeError(f"k must be a whole number, not {k!r}")
+    queries = checked_dissimilarity(search.dissimilarity).describe(X)
     search = clone(search).set_params(n_jobs=1)
-    if search.featurizer is not None:
-        search.featurizer.set_n_jobs(1)
-    if search.featurizer is None and features is None:
-        raise ValueError("a search without featurizer needs the folder of the references' features")
-    queries = _queries(search, X, compositions)
     files = partition_files(references)
     counts = np.array([count_rows(file) for file in files])
     starts = (np.cumsum(counts) - counts)[counts > 0]
@@ -112,7 +105,7 @@ def kneighbors(
     if not 1 <= k <= available:
         raise ValueError(f"k must be between 1 and the number of references, {available}, not {k}")
     tasks = [(file, piece, int(k)) for file, piece in zip(files, pieces, strict=True)]
-    best: Neighbors = np.empty((queries[0].shape[0], 0)), np.empty((queries[0].shape[0], 0), np.int64)
+    best: Neighbors = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
     shared = {"search": search, "queries": queries}
     with closing(outcomes(client, _nearest_of_partition, tasks, description="neighbours", pbar=pbar, **shared)) as found:
         for number, future in found:
@@ -121,21 +114,10 @@ def kneighbors(
     return best
 
 
-def _queries(search: EMDSearch, X: Any, compositions: Any) -> tuple[scipy.sparse.csr_array, Any]:
-    """Read the queries as a local search would: their features and what has their compositions."""
-    if search.featurizer is not None and not scipy.sparse.issparse(X) and not (isinstance(X, np.ndarray) and X.dtype != object):
-        structures = as_crystals(X)
-        X = search.featurizer.featurize_sparse(structures)
-        compositions = structures if compositions is None else compositions
-    X = scipy.sparse.csr_array(X)
-    if X.shape[0]:
-        clone(search).fit(X, compositions)
-    return X, compositions
-
-
-def _nearest_of_partition(file: Path, piece: Path | None, k: int, search: EMDSearch, queries: tuple[Any, Any]) -> Neighbors:
+def _nearest_of_partition(file: Path, piece: Path | None, k: int, search: EMDSearch, queries: DescribedCrystals) -> Neighbors:
     """Answer with the best k of one partition, or all if it has fewer; rows are those of its file."""
     search = clone(search)
+    dissimilarity = checked_dissimilarity(search.dissimilarity)
     crystals = load_crystals(file)[0] if piece is None else None
     try:
         if crystals is not None:
@@ -145,11 +127,12 @@ def _nearest_of_partition(file: Path, piece: Path | None, k: int, search: EMDSea
             names, X = load_features(str(piece))
             rows = np.array([int(name.rpartition(":")[2]) for name in names], dtype=np.int64)
             if len(rows) == 0:
-                return np.empty((queries[0].shape[0], 0)), np.empty((queries[0].shape[0], 0), np.int64)
+                return np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
             if rows.max() >= count_rows(file):
                 raise ValueError(f"it was changed after {piece} had been written")  # noqa: TRY301  it gets the file's name
-            search.fit(X, CrystalTable.from_parquet(file)[rows] if search.composition_weight > 0 else None)
-        distances, nearest = search.kneighbors(*queries, k=min(k, len(rows)))
+            table = CrystalTable.from_parquet(file)[rows] if dissimilarity.composition_weight > 0 else None
+            search.fit(dissimilarity.describe(table, features=X))
+        distances, nearest = search.kneighbors(queries, min(k, len(rows)))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     return distances, rows[nearest]

@@ -2,12 +2,15 @@
 
 from matminer_grid.similarity.approximate import ApproximateEMDSearch
 from matminer_grid.similarity.composition import SubstitutionIndex, composition_emd, substitution_emd_pair
+from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals
 from matminer_grid.similarity.duplicates import Duplicates, find_duplicates
 from matminer_grid.similarity.grid import grid_emd, grid_emd_by_group, grid_emd_exact
 from matminer_grid.similarity.search import EMDSearch
 
 __all__ = [
     "ApproximateEMDSearch",
+    "CrystalDissimilarity",
+    "DescribedCrystals",
     "Duplicates",
     "EMDSearch",
     "SubstitutionIndex",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from importlib import import_module
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from matminer_grid._threads import n_threads
+from matminer_grid._validation import check_whole
 from matminer_grid.crystals.elements import substitution_dissimilarity
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.similarity.search import TIE, EMDSearch
@@ -18,9 +18,9 @@ from matminer_grid.similarity.search import TIE, EMDSearch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from matminer_grid.similarity.grid import Histograms
+    from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals
     from matminer_grid.similarity.search import Answer
 
 LINKS = 16
@@ -47,37 +47,25 @@ class ApproximateEMDSearch(EMDSearch):
 
     Each crystal becomes a short vector whose Manhattan distance is near the dissimilarity: sums of the groups' mean distances, and
     of the cumulative element fractions on the modified Pettifor scale. A graph of near vectors (HNSW, in FAISS) proposes
-    candidates, and the exact dissimilarity ranks them: distances are exact, but a neighbour may be missed.
-    :meth:`radius_neighbors` and :meth:`dissimilarity` are those of :class:`EMDSearch`, exact.
+    candidates, and the exact dissimilarity ranks them: distances are exact, but a neighbour may be missed. Vectors tell less of
+    the metric "substitution": it takes two to four times as many candidates. :meth:`radius_neighbors` is exact.
 
     FAISS comes with ``pip install 'matminer-grid[approximate]'``.
 
     Parameters
     ----------
-    featurizer : GRIDFeaturizer, optional
-        Makes the features of structures, and sets `n_groups` and `bin_size`. Without it, features are given instead of structures.
-    n_groups : int, default 100
-        Number of groups of the features, where there is no featurizer.
-    bin_size : float, default 0.1
-        Width of their bins in Å, where there is no featurizer.
-    grid_weight, composition_weight : float, default 10.0 and 1.0
-        Weights of the two dissimilarities, those of the published method by default. 0 leaves one out.
-    composition_metric : {"modified_pettifor", "substitution"}
-        As for :func:`composition_emd`; the scale by default, unlike :class:`EMDSearch`. Vectors tell less of "substitution": it
-        takes two to four times as many candidates.
-    group_weights : array-like of shape (n_groups,), optional
-        As for :func:`grid_emd`.
+    dissimilarity, n_neighbors, radius
+        As for :class:`EMDSearch`.
     n_candidates : int, default 50
         References that are ranked by their exact dissimilarity. The more, the fewer neighbours are missed and the longer it takes;
         five times the number of neighbours are a good start.
     n_jobs : int, optional
-        Number of threads, all cores by default. With 1 the graph, and so which neighbours are missed, is the same every time.
+        Number of threads; see :func:`~matminer_grid._threads.n_threads`. With 1 the graph, and so which neighbours are missed, is
+        the same every time.
 
     Attributes
     ----------
-    n_samples_fit_ : int
-        Number of references.
-    evaluated_share_, transported_share_ : float
+    dissimilarity_, references_, n_samples_fit_, evaluated_share_, transported_share_
         As for :class:`EMDSearch`.
 
     References
@@ -87,117 +75,94 @@ class ApproximateEMDSearch(EMDSearch):
 
     Examples
     --------
-    >>> from matminer_grid import ApproximateEMDSearch, GRIDFeaturizer
+    >>> from matminer_grid import ApproximateEMDSearch
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> known = load_mp_elasticity_table().crystals[:500]
-    >>> search = ApproximateEMDSearch(GRIDFeaturizer()).fit(known)
-    >>> distances, indices = search.kneighbors(known[[123]], k=3)
+    >>> distances, indices = ApproximateEMDSearch().fit(known).kneighbors(known[[123]])
     >>> indices[0, 0].item(), distances[0, 0].item()
     (123, 0.0)
     """
 
     def __init__(
         self,
-        featurizer: Any = None,
+        dissimilarity: CrystalDissimilarity | None = None,
         *,
-        n_groups: int = 100,
-        bin_size: float = 0.1,
-        grid_weight: float = 10.0,
-        composition_weight: float = 1.0,
-        composition_metric: str = "modified_pettifor",
-        group_weights: ArrayLike | None = None,
+        n_neighbors: int = 5,
+        radius: float = 1.0,
         n_candidates: int = 50,
         n_jobs: int | None = None,
     ) -> None:
-        super().__init__(
-            featurizer,
-            n_groups=n_groups,
-            bin_size=bin_size,
-            grid_weight=grid_weight,
-            composition_weight=composition_weight,
-            composition_metric=composition_metric,
-            group_weights=group_weights,
-            n_jobs=n_jobs,
-        )
+        super().__init__(dissimilarity, n_neighbors=n_neighbors, radius=radius, n_jobs=n_jobs)
         self.n_candidates = n_candidates
 
-    def fit(self, X: Any, compositions: Any = None) -> Self:
+    def fit(self, X: Any) -> Self:
         """Take in the references and build the index.
 
         Parameters
         ----------
-        X : structures, or features of shape (n, n_groups * n_bins)
-            Structures as a list or CrystalTable, if there is a featurizer; else GRID features, dense or sparse.
-        compositions : list of str, Composition, Structure or Crystal, or CrystalTable, optional
-            What has the references' compositions; not needed with structures or a composition weight of 0.
+        X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or DescribedCrystals
 
         Raises
         ------
         ImportError
             FAISS is not installed.
         TypeError, ValueError
-            A parameter, the features or the compositions are invalid.
+            As :meth:`EMDSearch.fit`.
         """
         faiss = _faiss()
-        super().fit(X, compositions)
-        vectors = self._vectors(self._grids, self._fractions)
+        check_whole("n_candidates", self.n_candidates)
+        super().fit(X)
+        vectors = self._vectors(self.references_)
         self._graph = faiss.IndexHNSWFlat(vectors.shape[1], LINKS, faiss.METRIC_L1)
         self._graph.hnsw.efConstruction = BUILD_CANDIDATES
         with _openmp_threads(faiss, n_threads(self.n_jobs)):
             self._graph.add(vectors)
         return self
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if not isinstance(self.n_candidates, Integral) or isinstance(self.n_candidates, bool) or self.n_candidates < 1:
-            raise ValueError(f"n_candidates must be a whole number of at least 1, not {self.n_candidates!r}")
-
-    def _vectors(self, grids: Histograms, fractions: NDArray[np.float64] | None) -> NDArray[np.float32]:
+    def _vectors(self, crystals: DescribedCrystals) -> NDArray[np.float32]:
         """Reduce crystals to vectors whose Manhattan distance is near the dissimilarity; on the scale it is never above."""
-        n_groups = grids.means.shape[1]
-        starts = np.unique(np.arange(GRID_LENGTH) * n_groups // GRID_LENGTH)
-        parts = [np.add.reduceat(grids.means * (self.grid_weight * self._scales), starts, axis=1)]
-        if fractions is not None:
-            if self.composition_metric == "substitution":
+        means, fractions = crystals.grids.means, crystals.compositions
+        starts = np.unique(np.arange(GRID_LENGTH) * means.shape[1] // GRID_LENGTH)
+        parts = [np.add.reduceat(means * (self.dissimilarity_.grid_weight * self._scales), starts, axis=1)]
+        if self.dissimilarity_.composition_weight > 0:
+            if self._index is not None:
                 part = SUBSTITUTION_SCALE * fractions @ np.exp(-substitution_dissimilarity())
             else:
                 part = np.add.reduceat(fractions, np.arange(0, fractions.shape[1], SCALE_STEP), axis=1)
-            parts.append(self.composition_weight * part)
+            parts.append(self.dissimilarity_.composition_weight * part)
         return np.ascontiguousarray(np.hstack(parts), dtype=np.float32)
 
-    def _nearest_by_query(
-        self, grids: Histograms, fractions: NDArray[np.float64] | None, k: int, leave_out_self: bool
-    ) -> Callable[[int], Answer]:
+    def _nearest_by_query(self, queries: DescribedCrystals, k: int, leave_out_self: bool) -> Callable[[int], Answer]:
         if k > self.n_candidates:
-            raise ValueError(f"k must be at most n_candidates, {self.n_candidates}, not {k}")
-        candidates = self._propose(self._vectors(grids, fractions), int(self.n_candidates) + leave_out_self)
+            raise ValueError(f"n_neighbors must be at most n_candidates, {self.n_candidates}, not {k}")
+        candidates = self._propose(self._vectors(queries), int(self.n_candidates) + leave_out_self)
+        weighs_compositions = self.dissimilarity_.composition_weight > 0
 
         def rank(query: int) -> Answer:
             left_out = query if leave_out_self else -1
             rows = candidates[query]
             rows = rows[(rows >= 0) & (rows != left_out)]  # FAISS fills up with -1
             if len(rows) < k:
-                return self._nearest(grids, fractions, query, k, left_out)
+                return self._nearest(queries, query, k, left_out)
             bounds = np.empty(len(rows))
-            kernels.manhattan_to_rows(grids.means[query] * self._scales, self._means, rows, bounds)
-            bounds *= self.grid_weight
-            if fractions is not None and self._index is not None:
-                bounds += self.composition_weight * self._index.lower_bounds_of(fractions[query], rows)
+            kernels.manhattan_to_rows(queries.grids.means[query] * self._scales, self._means, rows, bounds)
+            bounds *= self.dissimilarity_.grid_weight
+            if self._index is not None:
+                of_compositions = self._index.lower_bounds_of(queries.compositions[query], rows)
+                bounds += self.dissimilarity_.composition_weight * of_compositions
             else:
-                bounds += self._composition_part(fractions, query, rows)
-            totals = self._totals(grids, fractions, query, rows[:k])  # the nearest vectors come first
+                bounds += self._composition_part(queries, query, rows)
+            totals = self._totals(queries, query, rows[:k])  # the nearest vectors come first
             others = rows[k:][bounds[k:] <= totals.max() + TIE]
             rows = np.append(rows[:k], others)
-            totals = np.append(totals, self._totals(grids, fractions, query, others))
+            totals = np.append(totals, self._totals(queries, query, others))
             best = np.lexsort((rows, np.rint(totals / TIE)))[:k]
-            return totals[best], rows[best], len(rows), len(rows) if self.composition_weight > 0 else 0
+            return totals[best], rows[best], len(rows), len(rows) if weighs_compositions else 0
 
         return rank
 
-    def _totals(
-        self, grids: Histograms, fractions: NDArray[np.float64] | None, query: int, rows: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        return self._grid_part(grids, query, rows) + self._composition_part(fractions, query, rows)
+    def _totals(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self._grid_part(queries, query, rows) + self._composition_part(queries, query, rows)
 
     def _propose(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
         """Give the rows of n references near each vector, shape (n_queries, n); -1 where fewer were found."""

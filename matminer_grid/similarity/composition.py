@@ -10,9 +10,11 @@ from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 from tqdm.auto import tqdm
 
+from matminer_grid._threads import n_threads
+from matminer_grid._validation import check_choice
 from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
-from matminer_grid.kernels.transport import NO_CLOSED_FORM, transport_cost, transport_costs
+from matminer_grid.kernels.transport import NO_CLOSED_FORM, comes_later, transport_cost, transport_costs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,15 +52,15 @@ def composition_emd(
         elements; an optimal transport problem for each pair of different compositions, solved exactly. It is symmetric but violates
         the triangle inequality.
     n_jobs : int, optional
-        Number of jobs, as joblib counts them: threads for "modified_pettifor", processes for "substitution", since POT doesn't
-        release the GIL.
+        Number of threads for "modified_pettifor", of processes for "substitution", since POT doesn't release the GIL; see
+        :func:`~matminer_grid._threads.n_threads`.
     pbar : bool
         Whether work that takes more than 2 s shows a progress bar.
 
     Returns
     -------
     ndarray of shape (n_a, n_b)
-        Without unit. It is symmetric with a zero diagonal where `B` is None.
+        Without unit. It is symmetric to the last bit, never below 0 and exactly 0 for equal fractions.
 
     Raises
     ------
@@ -83,8 +85,7 @@ def composition_emd(
     >>> composition_emd(["Na"], ["F", "Na2Cl2"], metric="substitution").round(1)
     array([[11.2,  3.2]])
     """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
+    check_choice("metric", metric, METRICS)
     a = composition_vectors(A, metric)
     return vectors_emd(a, None if B is None else composition_vectors(B, metric), metric, n_jobs=n_jobs, pbar=pbar)
 
@@ -224,10 +225,9 @@ class SubstitutionIndex:
         costs = np.empty(len(rows))
         transport_costs(self._distance, elements, amounts, self._offsets, self._elements, references, rows, costs)
         if len(elements) > 2:
-            distance = self._distance[elements]
             for i in (costs == NO_CLOSED_FORM).nonzero()[0].tolist():
                 part = slice(self._offsets[rows[i]], self._offsets[rows[i] + 1])
-                costs[i] = _solve(distance.take(self._elements[part], axis=1), amounts, references[part])
+                costs[i] = _solve(self._distance, elements, amounts, self._elements[part], references[part])
         return costs
 
 
@@ -257,7 +257,7 @@ def substitution_emd_pair(
     distance = substitution_dissimilarity()
     cost = transport_cost(distance, elements_a, fractions_a, elements_b, fractions_b)
     if cost == NO_CLOSED_FORM:
-        return _solve(distance[elements_a[:, None], elements_b], fractions_a, fractions_b)
+        return _solve(distance, elements_a, fractions_a, elements_b, fractions_b)
     return cost
 
 
@@ -286,6 +286,7 @@ def _fill(
     pbar: bool,
 ) -> None:
     chunks = [(start, min(start + CHUNK_SIZE, len(matrix))) for start in range(0, len(matrix), CHUNK_SIZE)]
+    n_jobs = (n_jobs or 1) if prefer == "processes" and n_jobs != 0 else n_threads(n_jobs)
     results = Parallel(n_jobs=n_jobs if len(chunks) > 1 else 1, prefer=prefer, return_as="generator")(
         delayed(compute_rows)(*chunk) for chunk in chunks
     )
@@ -303,13 +304,22 @@ def _distinct(fractions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     return fractions[first], rows
 
 
-def _solve(cost: NDArray[np.float64], amounts_a: NDArray[np.float64], amounts_b: NDArray[np.float64]) -> float:
+def _solve(
+    distance: NDArray[np.float64],
+    elements_a: NDArray[np.int64],
+    amounts_a: NDArray[np.float64],
+    elements_b: NDArray[np.int64],
+    amounts_b: NDArray[np.float64],
+) -> float:
     """Solve a transport problem with POT's compiled network simplex: its Python face would take 25 times as long."""
     from ot.lp.emd_wrap import emd_c  # noqa: PLC0415  0.5 s, and few compositions need it
 
+    if comes_later(elements_a, amounts_a, elements_b, amounts_b):  # either direction gives the same bits
+        elements_a, amounts_a, elements_b, amounts_b = elements_b, amounts_b, elements_a, amounts_a
+    cost = distance[elements_a[:, None], elements_b]
     _, total, _, _, status = emd_c(amounts_a, amounts_b, cost, max_iter=MAX_ITERATIONS, numThreads=1)
     if status != OPTIMAL:
         raise RuntimeError(
             f"POT found no optimal transport (status {status}) between {amounts_a} and {amounts_b} at the costs {cost}"
         )
-    return total
+    return max(0.0, total)

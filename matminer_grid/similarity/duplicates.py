@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
-from matminer_grid.similarity.search import EMDSearch, check_radius
+from matminer_grid._validation import check_number
+from matminer_grid.similarity.search import EMDSearch
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
+
+    from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,26 +50,18 @@ class Duplicates:
 
 def find_duplicates(
     X: Any,
-    compositions: Any = None,
     tolerance: float = 0.05,
     *,
-    featurizer: Any = None,
-    n_groups: int = 100,
-    bin_size: float = 0.1,
-    grid_weight: float = 10.0,
-    composition_weight: float = 1.0,
-    composition_metric: str = "modified_pettifor",
-    group_weights: ArrayLike | None = None,
+    dissimilarity: CrystalDissimilarity | None = None,
     n_jobs: int | None = None,
     pbar: bool = False,
 ) -> Duplicates:
     """Find all pairs of crystals within a tolerance, and the groups of crystals that are linked by such pairs.
 
-    The dissimilarity is that of :class:`EMDSearch`: 10 × GRID EMD in Å + composition EMD by default. A tolerance of 0.05 lets the
-    distances of two crystals of one composition differ by 0.005 Å on the mean, some 0.1 %: the same calculation, written down
-    twice. One of 0.5 lets them differ by some 1 %, as two functionals do. To put the next element of the scale in the place of one
-    of n atoms costs 1 / n, so that a small tolerance leaves other compositions in long formulas only. For a larger one, raise the
-    composition weight with it.
+    A tolerance of 0.05 lets the distances of two crystals of one composition differ by 0.005 Å on the mean, some 0.1 %, where the
+    dissimilarity is the default one: the same calculation, written down twice. One of 0.5 lets them differ by some 1 %, as two
+    functionals do. To put the next element of the scale in the place of one of n atoms costs 1 / n, so that a small tolerance
+    leaves other compositions in long formulas only. For a larger one, raise the composition weight with it.
 
     Groups are the connected components of the pairs: two crystals of a group may be farther apart than the tolerance, if others
     lie between them. The GRID is blind to which element sits where, and to mirror images: two orders of the same elements on one
@@ -74,27 +69,14 @@ def find_duplicates(
 
     Parameters
     ----------
-    X : structures, or features of shape (n, n_groups * n_bins)
-        Structures as a list or CrystalTable, if there is a featurizer; else GRID features, dense or sparse. Bins much wider than
-        the distances that the tolerance allows tell nothing: for tolerances below 1, a bin size of 0.01 Å is better than 0.1 Å.
-    compositions : list of str, Composition, Structure or Crystal, or CrystalTable, optional
-        What has the compositions; not needed with structures or a composition weight of 0.
+    X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or DescribedCrystals
     tolerance : float, default 0.05
         Largest dissimilarity of a pair; one equal to it counts as within, to 1e-9.
-    featurizer : GRIDFeaturizer, optional
-        Makes the features of structures, and sets `n_groups` and `bin_size`.
-    n_groups : int, default 100
-        Number of groups of the features, where there is no featurizer.
-    bin_size : float, default 0.1
-        Width of their bins in Å, where there is no featurizer.
-    grid_weight, composition_weight : float, default 10.0 and 1.0
-        Weights of the two dissimilarities; 0 leaves one out.
-    composition_metric : {"modified_pettifor", "substitution"}
-        As for :func:`composition_emd`. Within a small tolerance it hardly matters, and the scale knows all elements.
-    group_weights : array-like of shape (n_groups,), optional
-        As for :func:`grid_emd`.
+    dissimilarity : CrystalDissimilarity, optional
+        ``CrystalDissimilarity()`` by default. Bins much wider than the distances that the tolerance allows tell nothing: for
+        tolerances below 1, ``CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01))`` is better.
     n_jobs : int, optional
-        Number of threads, all cores by default.
+        Number of threads; see :func:`~matminer_grid._threads.n_threads`.
     pbar : bool, default False
         Whether to show a progress bar.
 
@@ -110,28 +92,19 @@ def find_duplicates(
     Examples
     --------
     >>> from pymatgen.core import Lattice, Structure
-    >>> from matminer_grid import GRIDFeaturizer, find_duplicates
+    >>> from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates
     >>> def rock_salt(a, cation, anion):
     ...     return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.5, 0, 0]])
     >>> salt = rock_salt(5.64, "Na", "Cl")
     >>> crystals = [salt, rock_salt(6.29, "K", "Cl"), salt.get_primitive_structure(), rock_salt(5.642, "Na", "Cl")]
-    >>> found = find_duplicates(crystals, featurizer=GRIDFeaturizer(bin_size=0.01))
+    >>> found = find_duplicates(crystals, dissimilarity=CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01)))
     >>> found.groups, found.distinct
     ([array([0, 2, 3])], array([0, 1]))
     >>> found.pairs.tolist(), found.dissimilarities.round(2)
     ([[0, 2], [0, 3], [2, 3]], array([0.  , 0.02, 0.02]))
     """
-    check_radius("tolerance", tolerance)
-    search = EMDSearch(
-        featurizer,
-        n_groups=n_groups,
-        bin_size=bin_size,
-        grid_weight=grid_weight,
-        composition_weight=composition_weight,
-        composition_metric=composition_metric,
-        group_weights=group_weights,
-        n_jobs=n_jobs,
-    ).fit(X, compositions)
+    check_number("tolerance", tolerance)
+    search = EMDSearch(dissimilarity, n_jobs=n_jobs).fit(X)
     distances, neighbors = search.radius_neighbors(radius=tolerance, pbar=pbar)
     n = search.n_samples_fit_
     first = np.repeat(np.arange(n), [len(rows) for rows in neighbors])

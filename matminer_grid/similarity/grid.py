@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +11,16 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from matminer_grid._threads import n_threads
+from matminer_grid._validation import check_number, check_whole
 from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.kernels.grid import ranked_distances
 from matminer_grid.kernels.neighbors import OK, PROBLEMS
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
     from pymatgen.core import Structure
 
 LARGEST_EXCESS = 1e-6
@@ -56,23 +57,52 @@ class Histograms:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Histograms:
+        sparse = self.to_sparse()[rows]
+        arrays = sparse.indptr.astype(np.int64), sparse.indices.astype(np.int64), sparse.data
+        return Histograms(*arrays, self.n_bins, self.means[rows], self.first[rows], self.last[rows])
+
+    def to_sparse(self) -> scipy.sparse.csr_array:
+        """Give the features as a sparse array."""
+        shape = (len(self), self.means.shape[1] * self.n_bins)
+        return scipy.sparse.csr_array((self.data, self.indices, self.indptr), shape=shape)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Histograms]) -> Histograms:
+        """Stack histograms of the same groups and bins."""
+        sparse = scipy.sparse.vstack([part.to_sparse() for part in parts], format="csr")
+        means, first, last = (np.concatenate([getattr(part, name) for part in parts]) for name in ("means", "first", "last"))
+        indptr, indices = sparse.indptr.astype(np.int64), sparse.indices.astype(np.int64)
+        return cls(indptr, indices, sparse.data, parts[0].n_bins, means, first, last)
+
     @classmethod
     def from_features(cls, X: ArrayLike | scipy.sparse.sparray, n_groups: int, name: str = "X") -> Histograms:
-        """Check features and compress them.
+        """Check features and compress them; an array (n_groups, n_bins) that can't be features is the GRID of one crystal.
 
         Raises
         ------
         TypeError, ValueError
-            Not two-dimensional, of a width that is no multiple of n_groups, with values that are NaN, infinite or negative, or with
-            a group that sums to more than 1.
+            Not two-dimensional, of a width that is no multiple of n_groups, with values that are NaN, infinite or negative, with a
+            group that sums to more than 1, or with groups that are not in the order of their distances.
         """
-        _check_n_groups(n_groups)
+        check_whole("n_groups", n_groups)
         sparse = _compressed(X, name)
+        try:
+            return cls._of_rows(sparse, int(n_groups), name)
+        except ValueError:
+            if sparse.shape[0] != n_groups:
+                raise
+            try:
+                return cls._of_rows(scipy.sparse.csr_array(sparse.reshape(1, -1)), int(n_groups), name)
+            except ValueError:
+                pass
+            raise
+
+    @classmethod
+    def _of_rows(cls, sparse: scipy.sparse.csr_array, n_groups: int, name: str) -> Histograms:
+        hint = "n_groups and bin_size must be those of the GRIDFeaturizer that made the features"
         if sparse.shape[1] == 0 or sparse.shape[1] % n_groups:
-            raise ValueError(
-                f"{name} has {sparse.shape[1]} columns, which is no multiple of n_groups = {n_groups}; "
-                "n_groups and bin_size must be those of the GRIDFeaturizer that made the features"
-            )
+            raise ValueError(f"{name} has {sparse.shape[1]} columns, which is no multiple of n_groups = {n_groups}; {hint}")
         bad = ~np.isfinite(sparse.data) | (sparse.data < 0)
         if bad.any():
             row = int(np.searchsorted(sparse.indptr, np.nonzero(bad)[0][0], side="right")) - 1
@@ -88,8 +118,15 @@ class Histograms:
         largest = kernels.summarize(indptr, indices, data, n_bins, means, first, last)
         if largest > 1 + LARGEST_EXCESS:
             raise ValueError(
-                f"a group of {name} sums to {largest:.6g}; groups are distributions over the sites and sum to 1 at most "
+                f"a group of {name} sums to {largest:.6g}; groups are distributions over the sites and sum to 1 at most; {hint} "
                 "(scale an RDF to the sum 1 to compare it as one group)"
+            )
+        nearer = np.argwhere(np.diff(means, axis=1) < -LARGEST_EXCESS * n_bins)
+        if len(nearer):
+            row, group = nearer[0].tolist()
+            raise ValueError(
+                f"{name}, row {row}: the mean distance of group {group + 2} is below that of group {group + 1}, but groups are "
+                f"neighbours in the order of their distances; {hint}"
             )
         return cls(indptr, indices, data, n_bins, means, first, last)
 
@@ -101,9 +138,8 @@ def grid_emd(
     n_groups: int,
     bin_size: float,
     group_weights: ArrayLike | None = None,
-    n_jobs: int | None = None,
-    dtype: DTypeLike = np.float64,
     out: NDArray[Any] | None = None,
+    n_jobs: int | None = None,
     pbar: bool = True,
 ) -> NDArray[Any]:
     r"""Earth mover's distance between GRIDs: the mean over groups of the one-dimensional Wasserstein-1 distance.
@@ -113,12 +149,13 @@ def grid_emd(
     .. math:: d = \frac{b}{n} \sum_{i=1}^{n} w_i \sum_j |F_{ij} - G_{ij}|
 
     where b is the bin size and n the number of groups: a Manhattan distance of cumulative histograms. What is missing from a group
-    lies at the cutoff.
+    lies at the cutoff. The distance is symmetric to the last bit, never below 0 and exactly 0 for equal rows.
 
     Parameters
     ----------
     X : array-like or scipy.sparse array of shape (n_X, n_groups * n_bins)
-        Features of a GRIDFeaturizer; its `featurize_sparse` takes a fiftieth of the memory.
+        Features of a GRIDFeaturizer; its `featurize_sparse` takes a fiftieth of the memory. An array of shape (n_groups, n_bins),
+        as its `grid` gives it, is one crystal.
     Y : array-like or scipy.sparse array of shape (n_Y, n_groups * n_bins), optional
         Features to compare with; `X` itself by default.
     n_groups : int
@@ -127,12 +164,10 @@ def grid_emd(
         Width of a bin in Å.
     group_weights : array-like of shape (n_groups,), optional
         Weights of the groups; they are scaled to the mean 1. All are 1 by default.
-    n_jobs : int, optional
-        Number of threads, all cores by default.
-    dtype : {float64, float32}
-        Type of the result; sums are made in float64 in any case.
     out : ndarray or numpy.memmap of shape (n_X, n_Y), optional
-        Where to put the result, in float64 or float32, for matrices larger than the memory.
+        Where to put the result, in float64 or float32, for matrices larger than the memory. Sums are made in float64 in any case.
+    n_jobs : int, optional
+        Number of threads; see :func:`~matminer_grid._threads.n_threads`.
     pbar : bool, default True
         Whether to show a progress bar on work of more than two seconds.
 
@@ -144,7 +179,8 @@ def grid_emd(
     Raises
     ------
     TypeError, ValueError
-        Features that are not two-dimensional, of the wrong width or not finite; weights, `out` or `dtype` that don't fit.
+        Features that are not two-dimensional, of the wrong width, not finite, or not those of so many groups; weights or `out` that
+        don't fit.
 
     References
     ----------
@@ -161,17 +197,15 @@ def grid_emd(
            [0.07, 0.  , 0.14],
            [0.21, 0.14, 0.  ]])
     """
-    if not isinstance(bin_size, Real) or not (math.isfinite(bin_size) and bin_size > 0):
-        raise ValueError(f"bin_size must be a number above 0 Å, not {bin_size!r}")
+    check_number("bin_size", bin_size, low_ok=False, unit="Å")
     left = Histograms.from_features(X, n_groups, "X")
     right = left if Y is None else Histograms.from_features(Y, n_groups, "Y")
     if left.n_bins != right.n_bins:
-        raise ValueError(f"X has {left.n_bins} bins a group and Y {right.n_bins}; both must come from one GRIDFeaturizer")
-    scales = group_scales(n_groups, bin_size, group_weights)
-    result = _result_array((len(left), len(right)), dtype, out)
-    if result.size:
-        _fill_matrix(left, right, scales, result, n_jobs, pbar)
-    return result
+        raise ValueError(
+            f"X has {left.n_bins} bins a group and Y {right.n_bins}, so that their cutoffs differ; both must come from one "
+            "GRIDFeaturizer"
+        )
+    return histograms_emd(left, right, group_scales(n_groups, bin_size, group_weights), out=out, n_jobs=n_jobs, pbar=pbar)
 
 
 def grid_emd_by_group(x: ArrayLike, y: ArrayLike, *, n_groups: int, bin_size: float) -> NDArray[np.float64]:
@@ -201,7 +235,7 @@ def grid_emd_by_group(x: ArrayLike, y: ArrayLike, *, n_groups: int, bin_size: fl
     array([1., 0.])
     """
     u, v = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    _check_n_groups(n_groups)
+    check_whole("n_groups", n_groups)
     if u.size != v.size or u.size == 0 or u.size % n_groups:
         raise ValueError(f"x and y must both have n_groups * n_bins values with n_groups = {n_groups}, not {u.size} and {v.size}")
     difference = np.cumsum((u.ravel() - v.ravel()).reshape(n_groups, -1), axis=1)
@@ -246,9 +280,8 @@ def grid_emd_exact(
     >>> round(grid_emd_exact(*simple_cubic, n_groups=6), 9)
     0.1
     """
-    if not isinstance(cutoff, Real) or not (math.isfinite(cutoff) and cutoff > 0):
-        raise ValueError(f"cutoff must be a number above 0 Å, not {cutoff!r}")
-    _check_n_groups(n_groups)
+    check_number("cutoff", cutoff, low_ok=False, unit="Å")
+    check_whole("n_groups", n_groups)
     scales = group_scales(n_groups, 1.0, group_weights)
     parts = []
     for sign, structure in ((1, a), (-1, b)):
@@ -284,11 +317,6 @@ def group_scales(n_groups: int, bin_size: float, group_weights: ArrayLike | None
     return weights / weights.mean() * (bin_size / n_groups)
 
 
-def _check_n_groups(n_groups: int) -> None:
-    if not isinstance(n_groups, Integral) or n_groups < 1:
-        raise ValueError(f"n_groups must be a whole number of at least 1, not {n_groups!r}")
-
-
 def _compressed(X: Any, name: str) -> scipy.sparse.csr_array:
     if scipy.sparse.issparse(X):
         sparse = scipy.sparse.csr_array(X)
@@ -306,16 +334,11 @@ def _compressed(X: Any, name: str) -> scipy.sparse.csr_array:
     return scipy.sparse.vstack(blocks, format="csr") if blocks else scipy.sparse.csr_array(dense.shape)
 
 
-def _result_array(shape: tuple[int, int], dtype: DTypeLike, out: NDArray[Any] | None) -> NDArray[Any]:
+def _check_out(out: Any, shape: tuple[int, int]) -> None:
     allowed = (np.dtype(np.float64), np.dtype(np.float32))
-    if out is None:
-        if np.dtype(dtype) not in allowed:
-            raise ValueError(f"dtype must be float64 or float32, not {dtype!r}")
-        return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype not in allowed or not out.flags.writeable:
         found = f"{type(out).__name__} of shape {getattr(out, 'shape', None)} and type {getattr(out, 'dtype', None)}"
         raise ValueError(f"out must be a writeable array or memmap of shape {shape} in float64 or float32, not {found}")
-    return out
 
 
 def _similar_blocks(means: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -333,14 +356,31 @@ def _similar_blocks(means: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.concatenate(order)
 
 
-def _fill_matrix(
+def exact_sums(scales: NDArray[np.float64], n_bins: int) -> tuple[NDArray[np.float64], float]:
+    """Round the groups' factors to a unit of which 2^52 hold every distance; give them, and what rounds other numbers to it."""
+    unit = 2.0 ** (np.ceil(np.log2(scales.sum() * n_bins)) - 52)
+    return np.rint(scales / unit) * unit, float(1.5 * 2.0**52 * unit)
+
+
+def histograms_emd(
     left: Histograms,
     right: Histograms,
     scales: NDArray[np.float64],
-    result: NDArray[Any],
-    n_jobs: int | None,
-    pbar: bool,
-) -> None:
+    *,
+    out: NDArray[Any] | None = None,
+    n_jobs: int | None = None,
+    pbar: bool = False,
+) -> NDArray[Any]:
+    """Compute :func:`grid_emd` from histograms and :func:`group_scales`."""
+    shape = (len(left), len(right))
+    if out is None:
+        out = np.empty(shape)
+    else:
+        _check_out(out, shape)
+    n_threads(n_jobs)
+    if out.size == 0:
+        return out
+    scales, rounder = exact_sums(scales, left.n_bins)
     order = _similar_blocks(right.means)
     block_starts = np.arange(0, len(order), kernels.BLOCK)
     starts = np.minimum.reduceat(right.first[order], block_starts)
@@ -348,39 +388,27 @@ def _fill_matrix(
     sizes = (stops - starts).sum(axis=1) * np.diff(np.append(block_starts, len(order)))
     offsets = np.concatenate(([0], np.cumsum(sizes)))
     packed = np.empty(offsets[-1])
-    kernels.pack_blocks(right.indptr, right.indices, right.data, order, right.n_bins, scales, starts, stops, offsets, packed)
+    references = (right.indptr, right.indices, right.data, order, right.n_bins, scales, rounder, starts, stops, offsets, packed)
+    kernels.pack_blocks(*references)
     square = left is right
     rows = order if square else np.arange(len(left))
+    blocks = (left.n_bins, scales, rounder, starts, stops, offsets, packed, order)
 
     def fill(start: int) -> int:
         tile = rows[start : start + TILE]
         first_block = start // kernels.BLOCK if square else 0
-        kernels.emd_tile(
-            left.indptr,
-            left.indices,
-            left.data,
-            tile,
-            left.n_bins,
-            scales,
-            starts,
-            stops,
-            offsets,
-            packed,
-            order,
-            first_block,
-            result,
-        )
+        kernels.emd_tile(left.indptr, left.indices, left.data, tile, *blocks, first_block, out)
         return len(tile) * (len(order) - first_block * kernels.BLOCK)
 
     tiles = Parallel(n_jobs=n_threads(n_jobs), require="sharedmem", return_as="generator_unordered", batch_size=1)(
         delayed(fill)(start) for start in range(0, len(rows), TILE)
     )
-    total = len(left) * (len(left) + kernels.BLOCK) // 2 if square else result.size
+    total = len(left) * (len(left) + kernels.BLOCK) // 2 if square else out.size
     with tqdm(desc="GRID EMD", total=total, unit="pair", unit_scale=True, delay=2, disable=not pbar) as bar:
         for pairs in tiles:
             bar.update(pairs)
     if square:
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
-        kernels.mirror(result, rank)
-        np.fill_diagonal(result, 0)
+        kernels.mirror(out, rank)
+    return out

@@ -29,7 +29,7 @@ result = {"seconds": time.perf_counter() - start}
 """
 LOAD = """
 import time, numpy as np
-from matminer_grid import EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
+from matminer_grid import CrystalDissimilarity, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
 crystals = load_mp_elasticity_table().crystals[:LIMIT]
 """
@@ -44,8 +44,9 @@ WHOLE_RUNS = {
     "structure factors pairs, all": LOAD + TIMED.format("StructureFactorFeaturizer('pairs').featurize_many(crystals, pbar=False)"),
     "featurize_dataframe, 1,000": FRAME + TIMED.format("GRIDFeaturizer().featurize_dataframe(frame, 'structure', pbar=False)"),
     "kneighbors of all in all": FEATURES
-    + TIMED.format("EMDSearch(composition_metric='modified_pettifor').fit(grids, crystals).kneighbors(k=5)"),
-    "full matrix in float32": FEATURES + TIMED.format("grid_emd(grids, n_groups=100, bin_size=0.1, dtype=np.float32, pbar=False)"),
+    + TIMED.format("EMDSearch().fit(CrystalDissimilarity().describe(crystals, features=grids)).kneighbors()"),
+    "full matrix in float32": FEATURES
+    + TIMED.format("grid_emd(grids, n_groups=100, bin_size=0.1, out=np.empty((grids.shape[0],) * 2, np.float32), pbar=False)"),
 }
 MEASURE_MEMORY = """
 import json, os

@@ -17,8 +17,9 @@ from pymatgen.core import Element
 from benchmarks._perturbed import perturbed_copies
 from benchmarks._run import CONSOLE, command_line, seconds, write_results
 from benchmarks._tables import records, show
-from matminer_grid import ApproximateEMDSearch, EMDSearch, GRIDFeaturizer
+from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch
 from matminer_grid.crystals.composition import METRICS
+from matminer_grid.similarity import DescribedCrystals
 from matminer_grid.similarity.search import TIE
 
 REPEATS = 5
@@ -37,22 +38,23 @@ def index_megabytes(search: ApproximateEMDSearch) -> float:
 def compare(size: int, n_queries: int, k: int, metric: str, n_jobs: int) -> dict[str, Any]:
     """Fit both, and answer the queries with either."""
     crystals = perturbed_copies(size + n_queries, [Element(symbol).Z for symbol in METRICS[metric]])
-    features = GRIDFeaturizer().featurize_sparse(crystals)
-    known, query = (features[:size], crystals[:size]), (features[size:], crystals[size:])
-    exact = EMDSearch(composition_metric=metric, n_jobs=n_jobs)
-    approximate = ApproximateEMDSearch(composition_metric=metric, n_jobs=n_jobs)
+    dissimilarity = CrystalDissimilarity(composition_metric=metric)
+    described = dissimilarity.describe(crystals)
+    known, query = described[:size], described[size:]
+    exact = EMDSearch(dissimilarity, n_neighbors=k, n_jobs=n_jobs)
+    approximate = ApproximateEMDSearch(dissimilarity, n_neighbors=k, n_jobs=n_jobs)
     fitting = {
-        "exact": float(seconds(lambda: exact.fit(*known))[0]),
-        "approximate": float(seconds(lambda: approximate.fit(*known))[0]),
+        "exact": float(seconds(lambda: exact.fit(known))[0]),
+        "approximate": float(seconds(lambda: approximate.fit(known))[0]),
     }
-    true_distances = exact.kneighbors(*query, k=k)[0]
-    exact_ms = _milliseconds(exact, query, k)
+    true_distances = exact.kneighbors(query)[0]
+    exact_ms = _milliseconds(exact, query)
     rows = [{"search": "exact", "candidates": None, "default": False, "recall": 1.0, "ms a query": exact_ms, "times as fast": 1.0}]
     default = approximate.n_candidates
     for n_candidates in sorted(n for n in {*CANDIDATES, default} if n >= k):
         approximate.set_params(n_candidates=n_candidates)
-        distances = approximate.kneighbors(*query, k=k)[0]
-        ms = _milliseconds(approximate, query, k)
+        distances = approximate.kneighbors(query)[0]
+        ms = _milliseconds(approximate, query)
         row = {"search": "approximate", "candidates": n_candidates, "default": n_candidates == default}
         row |= {
             "recall": float((distances <= true_distances[:, -1:] + TIE).mean()),
@@ -68,13 +70,13 @@ def compare(size: int, n_queries: int, k: int, metric: str, n_jobs: int) -> dict
         "threads": n_jobs,
         "fit_seconds": fitting,
         "index_megabytes": index_megabytes(approximate),
-        "features_megabytes": (features[:size].data.nbytes + features[:size].indices.nbytes) / 1e6,
+        "features_megabytes": (known.grids.data.nbytes + known.grids.indices.nbytes) / 1e6,
         "rows": records(pd.DataFrame(rows)),
     }
 
 
-def _milliseconds(search: EMDSearch, query: tuple[Any, Any], k: int) -> float:
-    return float(np.median(seconds(lambda: search.kneighbors(*query, k=k), REPEATS))) / len(query[1]) * 1e3
+def _milliseconds(search: EMDSearch, query: DescribedCrystals) -> float:
+    return float(np.median(seconds(lambda: search.kneighbors(query), REPEATS))) / len(query) * 1e3
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,8 +20,9 @@ from rich.progress import track
 
 from benchmarks._run import CONSOLE, command_line, seconds, write_results
 from benchmarks._tables import show
-from matminer_grid import GRIDFeaturizer, find_duplicates, grid_emd
+from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.similarity import Duplicates
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -45,9 +46,14 @@ TARGET_SECONDS = 30.0
 def all_pairs(features: csr_array, data: ElasticityTable) -> tuple[list[dict[str, Any]], Any]:
     """Find all pairs within each tolerance; counts and times, and what was found within the last."""
     rows = []
+    dissimilarity = CrystalDissimilarity(GRIDFeaturizer(bin_size=BIN_SIZE))
+
+    def find(tolerance: float) -> Duplicates:
+        return find_duplicates(dissimilarity.describe(data.crystals, features=features), tolerance, dissimilarity=dissimilarity)
+
     for tolerance in TOLERANCES:
-        times = seconds(lambda at=tolerance: find_duplicates(features, data.crystals, at, bin_size=BIN_SIZE), REPEATS)
-        found = find_duplicates(features, data.crystals, tolerance, bin_size=BIN_SIZE)
+        times = seconds(lambda at=tolerance: find(at), REPEATS)
+        found = find(tolerance)
         sizes = list(map(len, found.groups))
         row = {"tolerance": tolerance, "seconds": float(np.median(times)), "pairs": len(found.pairs), "groups": len(sizes)}
         rows.append(row | {"crystals in groups": sum(sizes), "largest group": max(sizes, default=0)})
@@ -130,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     start = time.perf_counter()
     features = featurizer.featurize_sparse(data.crystals)
     featurize_seconds = time.perf_counter() - start
-    find_duplicates(features[:10], data.crystals[:10], bin_size=BIN_SIZE)
+    find_duplicates(data.crystals[:10], dissimilarity=CrystalDissimilarity(featurizer))
     counts, found = all_pairs(features, data)
     n_pairs = len(data) * (len(data) - 1) // 2
     show(pd.DataFrame(counts), f"all {n_pairs:,} pairs of {len(data):,} crystals", CONSOLE)

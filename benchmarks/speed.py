@@ -24,8 +24,9 @@ from benchmarks._processes import fresh_processes
 from benchmarks._run import CONSOLE, command_line, exponent, seconds, write_results
 from benchmarks._tables import show
 from benchmarks.moduli.task import load_task
-from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
+from matminer_grid import CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.similarity import DescribedCrystals
 from matminer_grid.similarity.search import TIE
 
 if TYPE_CHECKING:
@@ -172,14 +173,20 @@ def search(limit: int | None) -> dict[str, Any]:
     task = load_task(limit, 1)
     grids = GRIDFeaturizer.from_preset("zhang2023").featurize_sparse(task.crystals)
     train, test = task.train, task.test
-    known, queries = (grids[train], task.crystals[train]), (grids[test], task.crystals[test])
-    emd_search = EMDSearch(n_jobs=2).fit(*known)
+    dissimilarity = CrystalDissimilarity.from_preset("zhang2023")
+    emd_search = EMDSearch(dissimilarity, n_neighbors=1, n_jobs=2)
+
+    def described(rows: np.ndarray) -> DescribedCrystals:
+        return dissimilarity.describe(task.crystals[rows], features=grids[rows])
+
+    emd_search.fit(described(train))
     found: list[np.ndarray] = []
-    taken = seconds(lambda: found.extend(emd_search.fit(*known).kneighbors(*queries, k=1)))[0]
+    taken = seconds(lambda: found.extend(emd_search.fit(described(train)).kneighbors(described(test))))[0]
     distances, indices = found
     some = np.random.default_rng(0).choice(len(test), min(100, len(test)), replace=False)
     everything: list[np.ndarray] = []
-    brute = seconds(lambda: everything.append(emd_search.dissimilarity(grids[test[some]], task.crystals[test[some]])))[0]
+    known = emd_search.references_
+    brute = seconds(lambda: everything.append(dissimilarity.pairwise(described(test[some]), known, n_jobs=2)))[0]
     best = np.rint(everything[0] / TIE).argmin(axis=1)
     evaluated = everything[0][np.arange(len(some)), best]
     results = {

@@ -13,14 +13,14 @@ from sklearn.exceptions import NotFittedError
 
 from benchmarks._perturbed import perturbed_copies
 from benchmarks.approximate import main
-from matminer_grid import ApproximateEMDSearch, EMDSearch, GRIDFeaturizer
+from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch, GRIDFeaturizer
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.similarity.search import TIE
 
 pytest.importorskip("faiss")
 
 FEATURIZER = GRIDFeaturizer(cutoff=8.0, bin_size=0.1, n_groups=40)
-SETTINGS = {"n_groups": 40, "bin_size": 0.1}
+DISSIMILARITY = CrystalDissimilarity(FEATURIZER)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def crystals(embedded):
 
 
 @pytest.fixture(scope="module")
-def features(crystals):
-    return FEATURIZER.featurize_sparse(crystals)
+def described(crystals):
+    return DISSIMILARITY.describe(crystals)
 
 
 @pytest.mark.parametrize(
@@ -43,68 +43,67 @@ def features(crystals):
         {"composition_weight": 0},
         {"grid_weight": 0},
         {"group_weights": np.linspace(2, 0, 40)},
-        {"composition_metric": "substitution", "n_candidates": 200},
+        {"composition_metric": "substitution"},
     ],
 )
-def test_finds_nearly_what_exact_search_finds(crystals, features, parameters):
-    approximate = ApproximateEMDSearch(**SETTINGS, **parameters).fit(features[:1800], crystals[:1800])
-    exact = exact_twin(approximate).fit(features[:1800], crystals[:1800])
-    distances, indices = approximate.kneighbors(features[1800:], crystals[1800:], k=10)
-    true_distances, _ = exact.kneighbors(features[1800:], crystals[1800:], k=10)
-    assert (distances >= true_distances - TIE).all()
+def test_finds_nearly_what_exact_search_finds(crystals, parameters):
+    dissimilarity = CrystalDissimilarity(FEATURIZER, **parameters)
+    described = dissimilarity.describe(crystals)
+    n_candidates = 200 if "composition_metric" in parameters else 50
+    search = ApproximateEMDSearch(dissimilarity, n_candidates=n_candidates).fit(described[:1800])
+    distances, indices = search.kneighbors(described[1800:], 10)
+    true_distances, _ = exact_twin(search).fit(described[:1800]).kneighbors(described[1800:], 10)
+    assert (distances >= true_distances).all()
     assert (distances <= true_distances[:, -1:] + TIE).mean() >= 0.95
-    everything = exact.dissimilarity(features[1800:], crystals[1800:])
-    np.testing.assert_allclose(distances, np.take_along_axis(everything, indices, axis=1), atol=1e-9)
+    everything = dissimilarity.pairwise(described[1800:], described[:1800])
+    assert (distances == np.take_along_axis(everything, indices, axis=1)).all()
     assert (np.diff(distances, axis=1) >= -TIE).all()
     assert all(len(set(row)) == 10 for row in indices.tolist())
 
 
 def exact_twin(search: ApproximateEMDSearch) -> EMDSearch:
-    return EMDSearch(**{name: value for name, value in search.get_params(deep=False).items() if name != "n_candidates"})
+    return EMDSearch(search.dissimilarity)
 
 
-def test_references_as_queries_leave_themselves_out(crystals, features):
-    search = ApproximateEMDSearch(**SETTINGS).fit(features, crystals)
-    distances, indices = search.kneighbors(k=3)
+def test_references_as_queries_leave_themselves_out(described):
+    search = ApproximateEMDSearch(DISSIMILARITY, n_neighbors=3).fit(described)
+    distances, indices = search.kneighbors()
     assert indices.shape == distances.shape == (2000, 3)
     assert (indices != np.arange(2000)[:, None]).all()
-    exact, _ = exact_twin(search).fit(features, crystals).kneighbors(k=3)
+    exact, _ = exact_twin(search).fit(described).kneighbors(n_neighbors=3)
     assert (distances <= exact[:, -1:] + TIE).mean() >= 0.95
 
 
-def test_all_references_are_candidates_of_few(crystals, features):
-    approximate = ApproximateEMDSearch(**SETTINGS).fit(features[:9], crystals[:9])
-    exact = exact_twin(approximate).fit(features[:9], crystals[:9])
-    for queries in ((features[9:20], crystals[9:20]), (None, None)):
-        found, expected = approximate.kneighbors(*queries, k=8), exact.kneighbors(*queries, k=8)
-        np.testing.assert_allclose(found[0], expected[0], atol=1e-12)
+def test_all_references_are_candidates_of_few(described):
+    approximate = ApproximateEMDSearch(DISSIMILARITY).fit(described[:9])
+    exact = exact_twin(approximate).fit(described[:9])
+    for queries in (described[9:20], None):
+        found, expected = approximate.kneighbors(queries, 8), exact.kneighbors(queries, 8)
+        assert (found[0] == expected[0]).all()
         assert (found[1] == expected[1]).all()
 
 
-def test_equal_references(crystals, features):
-    rows = np.zeros(300, np.int64)
-    search = ApproximateEMDSearch(**SETTINGS).fit(features[rows], crystals[rows])
-    distances, indices = search.kneighbors(features[:1], crystals[:1], k=10)
-    assert (distances < TIE).all()
+def test_equal_references(described):
+    search = ApproximateEMDSearch(DISSIMILARITY).fit(described[np.zeros(300, np.int64)])
+    distances, indices = search.kneighbors(described[:1], 10)
+    assert (distances == 0).all()
     assert len(set(indices[0].tolist())) == 10
 
 
-def test_structures_and_features_give_the_same(crystals, features):
-    by_structures = (
-        ApproximateEMDSearch(FEATURIZER, n_jobs=1).fit(crystals[:300]).kneighbors(crystals[300:310].to_structures(), k=3)
-    )
-    by_features = ApproximateEMDSearch(**SETTINGS, n_jobs=1).fit(features[:300], crystals[:300])
-    distances, indices = by_features.kneighbors(features[300:310], crystals[300:310], k=3)
+def test_structures_and_described_ones_give_the_same(crystals, described):
+    search = ApproximateEMDSearch(DISSIMILARITY, n_jobs=1).fit(crystals[:300])
+    by_structures = search.kneighbors(crystals[300:310].to_structures(), 3)
+    distances, indices = search.fit(described[:300]).kneighbors(described[300:310], 3)
     np.testing.assert_allclose(by_structures[0], distances, atol=1e-12)
     assert (by_structures[1] == indices).all()
 
 
-def test_one_thread_builds_the_same_graph_every_time(crystals, features):
+def test_one_thread_builds_the_same_graph_every_time(described):
     results = [
-        ApproximateEMDSearch(**SETTINGS, n_candidates=10, n_jobs=1)
-        .fit(features, crystals)
+        ApproximateEMDSearch(DISSIMILARITY, n_candidates=10, n_jobs=1)
+        .fit(described)
         .set_params(n_jobs=n_jobs)
-        .kneighbors(features[:600], crystals[:600], k=10)
+        .kneighbors(described[:600], 10)
         for n_jobs in (1, 1, 3)
     ]
     for distances, indices in results[1:]:
@@ -112,44 +111,47 @@ def test_one_thread_builds_the_same_graph_every_time(crystals, features):
         assert (indices == results[0][1]).all()
 
 
-def test_exact_within_a_radius(crystals, features):
-    search = ApproximateEMDSearch(**SETTINGS).fit(features[:500], crystals[:500])
-    _, indices = search.radius_neighbors(features[500:520], crystals[500:520], radius=8.0)
-    _, expected = exact_twin(search).fit(features[:500], crystals[:500]).radius_neighbors(features[500:520], crystals[500:520], 8.0)
+def test_exact_within_a_radius(described):
+    search = ApproximateEMDSearch(DISSIMILARITY).fit(described[:500])
+    _, indices = search.radius_neighbors(described[500:520], radius=8.0)
+    _, expected = exact_twin(search).fit(described[:500]).radius_neighbors(described[500:520], 8.0)
     assert [rows.tolist() for rows in indices] == [rows.tolist() for rows in expected]
     assert sum(map(len, indices)) > 20
 
 
-def test_pickled_with_its_index(crystals, features):
-    search = ApproximateEMDSearch(**SETTINGS).fit(features[:500], crystals[:500])
+def test_pickled_with_its_index(described):
+    search = ApproximateEMDSearch(DISSIMILARITY).fit(described[:500])
     again = pickle.loads(pickle.dumps(search))  # noqa: S301  our own
-    found, expected = (s.kneighbors(features[500:600], crystals[500:600], k=5) for s in (again, search))
+    found, expected = (s.kneighbors(described[500:600]) for s in (again, search))
     assert (found[1] == expected[1]).all()
 
 
 def test_clone_keeps_the_parameters():
-    search = clone(ApproximateEMDSearch(FEATURIZER, n_candidates=77, grid_weight=2.0))
-    assert (search.n_candidates, search.grid_weight, search.featurizer.n_groups) == (77, 2.0, 40)
+    search = clone(ApproximateEMDSearch(CrystalDissimilarity(FEATURIZER, grid_weight=2.0), n_candidates=77))
+    parameters = search.get_params()
+    assert parameters["n_candidates"] == 77
+    assert parameters["dissimilarity__grid_weight"] == 2.0
+    assert parameters["dissimilarity__featurizer__n_groups"] == 40
 
 
-def test_bad_calls(crystals, features):
-    search = ApproximateEMDSearch(**SETTINGS, n_candidates=5)
+def test_bad_calls(described):
+    search = ApproximateEMDSearch(DISSIMILARITY, n_candidates=5)
     with pytest.raises(NotFittedError, match="call fit"):
-        search.kneighbors(features, crystals)
-    search.fit(features[:30], crystals[:30])
-    with pytest.raises(ValueError, match="k must be at most n_candidates, 5, not 6"):
-        search.kneighbors(features, crystals, k=6)
+        search.kneighbors(described)
+    search.fit(described[:30])
+    with pytest.raises(ValueError, match="n_neighbors must be at most n_candidates, 5, not 6"):
+        search.kneighbors(described, 6)
     with pytest.raises(ValueError, match="number of references, 30"):
-        search.kneighbors(features, crystals, k=31)
-    for n_candidates in (0, 2.5, True):
-        with pytest.raises(ValueError, match="n_candidates must be a whole number of at least 1"):
-            search.set_params(n_candidates=n_candidates).fit(features[:30], crystals[:30])
+        search.kneighbors(described, 31)
+    for n_candidates, error in ((0, ValueError), (2.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="n_candidates must be"):
+            search.set_params(n_candidates=n_candidates).fit(described[:30])
 
 
 def test_without_faiss(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match="pip install 'matminer-grid\\[approximate\\]'"):
-        ApproximateEMDSearch(n_groups=1, composition_weight=0).fit(np.eye(3))
+        ApproximateEMDSearch().fit([])
 
 
 def test_faiss_is_imported_when_it_is_needed():
@@ -158,12 +160,12 @@ def test_faiss_is_imported_when_it_is_needed():
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork")
-def test_a_forked_child_does_not_hang(crystals, features):
+def test_a_forked_child_does_not_hang(described):
     """After a parallel build and search in the parent, a child searches with threads of its own."""
-    search = ApproximateEMDSearch(**SETTINGS, n_jobs=2).fit(features, crystals)
-    expected = search.kneighbors(features[:400], crystals[:400], k=2)[1]
+    search = ApproximateEMDSearch(DISSIMILARITY, n_jobs=2).fit(described)
+    expected = search.kneighbors(described[:400], 2)[1]
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        found = pool.apply_async(search.kneighbors, (features[:400], crystals[:400], 2)).get()[1]
+        found = pool.apply_async(search.kneighbors, (described[:400], 2)).get()[1]
     assert (found == expected).all()
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from matminer_grid import Crystal, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
+from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor
 from matminer_grid.pipeline import (
@@ -164,7 +165,7 @@ class TestFeaturize:
         data = write(crystals[:3], tmp_path / "data", 4)
         report = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
         assert (report.n_rows, report.failed_partitions) == (3, {})
-        search = EMDSearch(FEATURIZER, composition_weight=0)
+        search = EMDSearch(CrystalDissimilarity(FEATURIZER, composition_weight=0))
         assert kneighbors(client, search, crystals[:1], data, k=3)[1][0, 0] == 0
 
 
@@ -249,15 +250,15 @@ class TestMatrix:
 class KilledOnce(EMDSearch):
     """A search whose worker is killed in the middle, the first time."""
 
-    def __init__(self, featurizer=None, *, composition_weight=1.0, n_jobs=None, marker=""):
-        super().__init__(featurizer, composition_weight=composition_weight, n_jobs=n_jobs)
+    def __init__(self, dissimilarity=None, *, n_jobs=None, marker=""):
+        super().__init__(dissimilarity, n_jobs=n_jobs)
         self.marker = marker
 
-    def kneighbors(self, *queries, k=1):
+    def kneighbors(self, *arguments):
         try:
             Path(self.marker).touch(exist_ok=False)
         except FileExistsError:
-            return super().kneighbors(*queries, k=k)
+            return super().kneighbors(*arguments)
         os.kill(os.getpid(), signal.SIGKILL)
         return None
 
@@ -267,10 +268,9 @@ class TestNeighbors:
     @pytest.mark.parametrize("composition_weight", [0.0, 1.0])
     def test_same_as_in_one_process(self, client, crystals, partitions, k, composition_weight):
         """Forty are more than a partition has; equal crystals are in several partitions."""
-        options = {"composition_weight": composition_weight, "composition_metric": "modified_pettifor"}
-        search = EMDSearch(FEATURIZER, **options)
+        search = EMDSearch(CrystalDissimilarity(FEATURIZER, composition_weight=composition_weight))
         queries = crystals[:50]
-        expected = EMDSearch(FEATURIZER, **options).fit(crystals).kneighbors(queries, k=k)
+        expected = clone(search).fit(crystals).kneighbors(queries, k)
         assert (expected[0][:, 0] < 1e-9).all()
         for found, local in zip(kneighbors(client, search, queries, partitions, k), expected, strict=True):
             np.testing.assert_array_equal(found, local)
@@ -279,9 +279,10 @@ class TestNeighbors:
     def test_from_features(self, client, with_errors, tmp_path):
         """Crystals that failed are left out, and rows are those of the files still."""
         features = featurize_partitions(client, with_errors, tmp_path / "features", FEATURIZER).output
-        X = load_features(features)[1]
-        search = EMDSearch(**SIZES, composition_weight=0)
-        distances, rows = search.fit(X).kneighbors(X[:30], k=3)
+        dissimilarity = CrystalDissimilarity(FEATURIZER, composition_weight=0)
+        X = dissimilarity.describe(None, features=load_features(features)[1])
+        search = EMDSearch(dissimilarity)
+        distances, rows = search.fit(X).kneighbors(X[:30], 3)
         rows += (rows >= 10).astype(int) + (rows >= 80)
         found = kneighbors(client, search, X[:30], with_errors, 3, features=features)
         np.testing.assert_array_equal(found[0], distances)
@@ -291,26 +292,27 @@ class TestNeighbors:
 
     def test_from_features_with_compositions(self, client, crystals, partitions, tmp_path):
         features = featurize_partitions(client, partitions, tmp_path / "features", FEATURIZER).output
-        search = EMDSearch(**SIZES, composition_metric="modified_pettifor")
-        X = load_features(features)[1]
-        expected = search.fit(X, crystals).kneighbors(X[:30], crystals[:30], k=5)
-        found = kneighbors(client, search, X[:30], partitions, 5, compositions=crystals[:30], features=features)
+        search = EMDSearch(CrystalDissimilarity(FEATURIZER))
+        X = CrystalDissimilarity(FEATURIZER).describe(crystals, features=load_features(features)[1])
+        expected = search.fit(X).kneighbors(X[:30])
+        found = kneighbors(client, search, X[:30], partitions, 5, features=features)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
         (features / "part-00003.parquet").unlink()
         with pytest.raises(FileNotFoundError, match=r"part-00003.parquet: there is no such file"):
-            kneighbors(client, search, X[:30], partitions, 5, compositions=crystals[:30], features=features)
+            kneighbors(client, search, X[:30], partitions, 5, features=features)
 
     def test_a_worker_that_is_killed(self, client, crystals, partitions, tmp_path):
-        expected = EMDSearch(FEATURIZER, composition_weight=0).fit(crystals).kneighbors(crystals[:20], k=3)
-        search = KilledOnce(FEATURIZER, composition_weight=0, marker=str(tmp_path / "killed"))
+        dissimilarity = CrystalDissimilarity(FEATURIZER, composition_weight=0)
+        expected = EMDSearch(dissimilarity).fit(crystals).kneighbors(crystals[:20], 3)
+        search = KilledOnce(dissimilarity, marker=str(tmp_path / "killed"))
         found = kneighbors(client, search, crystals[:20], partitions, 3)
         assert (tmp_path / "killed").exists()
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
 
     def test_bad_arguments(self, client, crystals, partitions, with_errors):
-        search = EMDSearch(FEATURIZER, composition_weight=0)
+        search = EMDSearch(CrystalDissimilarity(FEATURIZER, composition_weight=0))
         with pytest.raises(ValueError, match=r"part-0000[0-9].parquet: row [0-9]+: Fe2: two sites lie on the same point"):
             kneighbors(client, search, crystals[:2], with_errors)
         with pytest.raises(ValueError, match="k must be between 1 and the number of references, 210, not 211"):
@@ -319,10 +321,10 @@ class TestNeighbors:
             kneighbors(client, search, crystals[:2], partitions, 1.5)
         with pytest.raises(TypeError, match="search must be an EMDSearch, not str"):
             kneighbors(client, "search", crystals[:2], partitions)
-        with pytest.raises(ValueError, match="needs the folder of the references' features"):
+        with pytest.raises(TypeError, match="structures are needed, not an array of numbers"):
             kneighbors(client, EMDSearch(), np.zeros((1, 48)), partitions)
-        with pytest.raises(ValueError, match="the compositions are needed beside the features"):
-            kneighbors(client, EMDSearch(FEATURIZER), FEATURIZER.featurize_sparse(crystals[:2]), partitions)
+        with pytest.raises(ValueError, match=r"described with cutoff=4\.0, and the dissimilarity has cutoff=10\.0"):
+            kneighbors(client, EMDSearch(), CrystalDissimilarity(FEATURIZER).describe(crystals[:2]), partitions)
 
 
 class TestPredict:

@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 from sklearn.exceptions import NotFittedError
 
 from benchmarks.duplicates import TOLERANCES, agreement, main
-from matminer_grid import CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, find_duplicates, grid_emd
+from matminer_grid import CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, find_duplicates, grid_emd
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.kernels.emd import manhattan_to_rows
 from matminer_grid.similarity.search import TIE
@@ -18,6 +18,7 @@ from tests import naive
 
 FEATURIZER = GRIDFeaturizer(cutoff=8.0, bin_size=0.05, n_groups=20)
 SETTINGS = {"n_groups": 20, "bin_size": 0.05}
+DISSIMILARITY = CrystalDissimilarity(FEATURIZER)
 
 
 def rock_salt(a: float, cation: str = "Na", anion: str = "Cl") -> Structure:
@@ -48,19 +49,21 @@ def brute_force(crystals, features, metric="modified_pettifor", grid_weight=10.0
 @pytest.mark.parametrize("weights", [{}, {"grid_weight": 0}, {"composition_weight": 0}, {"grid_weight": 0.5}])
 def test_radius_neighbors_are_those_of_brute_force(crystals, features, radius, metric, weights):
     everything = brute_force(crystals, features, metric, **weights)
-    search = EMDSearch(**SETTINGS, **weights, composition_metric=metric).fit(features, crystals)
-    distances, indices = search.radius_neighbors(features[:60], crystals[:60], radius=radius)
+    dissimilarity = CrystalDissimilarity(FEATURIZER, **weights, composition_metric=metric)
+    described = dissimilarity.describe(crystals, features=features)
+    search = EMDSearch(dissimilarity).fit(described)
+    distances, indices = search.radius_neighbors(described[:60], radius)
     assert 0 <= search.transported_share_ <= search.evaluated_share_ <= 1
     for query in range(60):
         expected = np.nonzero(everything[query] <= radius + TIE)[0]
         expected = expected[np.lexsort((expected, np.rint(everything[query, expected] / TIE)))]
         assert indices[query].tolist() == expected.tolist()
-        np.testing.assert_allclose(distances[query], everything[query, expected], atol=1e-9)
+        assert (distances[query] == everything[query, expected]).all()
 
 
-def test_references_leave_themselves_out(crystals, features):
-    search = EMDSearch(**SETTINGS, composition_metric="modified_pettifor").fit(features, crystals)
-    distances, indices = search.radius_neighbors(radius=1.0)
+def test_references_leave_themselves_out(crystals):
+    search = EMDSearch(DISSIMILARITY, radius=1.0).fit(crystals)
+    distances, indices = search.radius_neighbors()
     for row, (near, found) in enumerate(zip(distances, indices, strict=True)):
         assert row not in found
         assert (np.diff(near) >= -TIE).all()
@@ -71,7 +74,7 @@ def test_references_leave_themselves_out(crystals, features):
 @pytest.mark.parametrize("tolerance", [0.0, 0.3, 1.5, 6.0])
 def test_all_pairs_within(crystals, features, tolerance):
     everything = brute_force(crystals, features)
-    found = find_duplicates(features, crystals, tolerance, **SETTINGS)
+    found = find_duplicates(DISSIMILARITY.describe(crystals, features=features), tolerance, dissimilarity=DISSIMILARITY)
     expected = np.argwhere(np.triu(everything <= tolerance + TIE, k=1))
     assert found.pairs.tolist() == expected.tolist()
     np.testing.assert_allclose(found.dissimilarities, everything[tuple(expected.T)], atol=1e-9)
@@ -96,7 +99,8 @@ def naive_labels(n: int, pairs: list) -> list[int]:
 def test_tolerance_is_inclusive_and_groups_are_linked(bins, steps):
     """One distance each: dissimilarities are whole numbers of bins."""
     features = np.eye(10)[bins]
-    found = find_duplicates(features, tolerance=0.3 * steps, n_groups=1, bin_size=0.3, grid_weight=1.0, composition_weight=0)
+    dissimilarity = CrystalDissimilarity(GRIDFeaturizer(3.0, 0.3, n_groups=1), grid_weight=1.0, composition_weight=0)
+    found = find_duplicates(dissimilarity.describe(None, features=features), 0.3 * steps, dissimilarity=dissimilarity)
     expected = [[i, j] for i in range(len(bins)) for j in range(i + 1, len(bins)) if abs(bins[i] - bins[j]) <= steps]
     assert found.pairs.tolist() == expected
     assert found.labels.tolist() == naive_labels(len(bins), expected)
@@ -113,21 +117,21 @@ def test_cells_of_one_crystal_are_duplicates():
     salt = rock_salt(5.64)
     turned = Structure(salt.lattice, salt.species, salt.frac_coords + np.array([0.1, 0.2, 0.3]))
     crystals = [rock_salt(6.29, "K"), salt, rock_salt(5.7), salt.get_primitive_structure(), turned, salt * (2, 1, 1)]
-    found = find_duplicates(crystals, featurizer=GRIDFeaturizer(bin_size=0.01))
+    found = find_duplicates(crystals, dissimilarity=CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01)))
     assert [group.tolist() for group in found.groups] == [[1, 3, 4, 5]]
     assert found.distinct.tolist() == [0, 1, 2]
     assert (found.dissimilarities < 0.01).all()
 
 
 def test_few_or_no_pairs():
-    alone = find_duplicates([rock_salt(5.64)], featurizer=FEATURIZER)
+    alone = find_duplicates([rock_salt(5.64)])
     assert alone.pairs.shape == (0, 2)
     assert alone.groups == []
     assert alone.labels.tolist() == alone.distinct.tolist() == [0]
 
 
-def test_threads_change_nothing(crystals, features):
-    one, three = (find_duplicates(features, crystals, 2.0, **SETTINGS, n_jobs=n) for n in (1, 3))
+def test_threads_change_nothing(crystals):
+    one, three = (find_duplicates(crystals, 2.0, dissimilarity=DISSIMILARITY, n_jobs=n) for n in (1, 3))
     assert (one.pairs == three.pairs).all()
     assert (one.dissimilarities == three.dissimilarities).all()
 
@@ -145,21 +149,19 @@ def test_threads_change_nothing(crystals, features):
 )
 def test_bad_tolerances(tolerance, error, message):
     with pytest.raises(error, match=message):
-        find_duplicates(np.eye(3), tolerance=tolerance, n_groups=1, composition_weight=0)
+        find_duplicates([rock_salt(5.64)], tolerance)
 
 
 def test_bad_calls(crystals, features):
-    with pytest.raises(TypeError, match="features of a GRIDFeaturizer are needed"):
-        find_duplicates(crystals)
-    with pytest.raises(ValueError, match="compositions are needed"):
-        find_duplicates(features, **SETTINGS)
+    with pytest.raises(TypeError, match="structures are needed, not an array of numbers"):
+        find_duplicates(features)
     with pytest.raises(ValueError, match="unknown composition_metric 'pettifor'"):
-        find_duplicates(features, crystals, **SETTINGS, composition_metric="pettifor")
-    search = EMDSearch(**SETTINGS)
+        find_duplicates(crystals, dissimilarity=CrystalDissimilarity(composition_metric="pettifor"))
+    search = EMDSearch(DISSIMILARITY)
     with pytest.raises(NotFittedError, match="call fit"):
         search.radius_neighbors(radius=1.0)
     with pytest.raises(ValueError, match="radius must be a finite number of at least 0, not -1"):
-        search.fit(features, crystals).radius_neighbors(radius=-1)
+        search.fit(crystals).radius_neighbors(radius=-1)
 
 
 def test_kernel():

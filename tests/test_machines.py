@@ -274,7 +274,7 @@ class TestWithoutCompiler:
         COMMON
         + """
 import numba
-from matminer_grid import Crystal, EMDSearch, composition_emd
+from matminer_grid import Crystal, CrystalDissimilarity, EMDSearch, composition_emd
 from tests import naive
 from tests.conftest import REAL
 assert numba.config.DISABLE_JIT
@@ -289,7 +289,9 @@ structures = [REAL[name]() for name in ("perovskite", "wustite", "hcp")]
 X = grids[0.0].featurize_sparse(structures)
 matrix = grid_emd(X, n_groups=8, bin_size=0.25, pbar=False)
 assert abs(matrix[0, 1] - naive.grid_emd(*X[:2].toarray().reshape(2, 8, -1), 0.25)) < 1e-12
-distances, rows = EMDSearch(n_groups=8, bin_size=0.25, composition_weight=0).fit(X).kneighbors(X[:1], k=1)
+dissimilarity = CrystalDissimilarity(grids[0.0], composition_weight=0)
+described = dissimilarity.describe(None, features=X)
+distances, rows = EMDSearch(dissimilarity).fit(described).kneighbors(described[:1], 1)
 assert rows.tolist() == [[0]]
 assert abs(grid_emd_exact(*structures[:2], cutoff=3.5, n_groups=8) - matrix[0, 1]) < 0.25
 assert composition_emd(["NaCl", "KCl"], metric="substitution")[0, 1] > 0

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from matminer_grid import (
     Crystal,
+    CrystalDissimilarity,
     CrystalTable,
     EMDSearch,
     GRIDFeaturizer,
@@ -191,9 +192,10 @@ class TestEMD:
     @given(crystals=st.lists(ANY, min_size=2, max_size=6), query=ANY)
     def test_the_search_finds_the_nearest(self, crystals, query):
         X = np.stack([grid(crystal).ravel() for crystal in (*crystals, query)])
-        search = EMDSearch(n_groups=N_GROUPS, bin_size=BIN_SIZE, composition_weight=0).fit(X[:-1])
-        distances, rows = search.kneighbors(X[-1:], k=1)
-        expected = grid_emd(X[-1:], X[:-1], n_groups=N_GROUPS, bin_size=BIN_SIZE)[0] * search.grid_weight
+        dissimilarity = CrystalDissimilarity(GRIDFeaturizer(CUTOFF, BIN_SIZE, N_GROUPS), composition_weight=0)
+        described = dissimilarity.describe(None, features=X)
+        distances, rows = EMDSearch(dissimilarity).fit(described[:-1]).kneighbors(described[-1:], 1)
+        expected = grid_emd(X[-1:], X[:-1], n_groups=N_GROUPS, bin_size=BIN_SIZE)[0] * dissimilarity.grid_weight
         assert distances[0, 0] == pytest.approx(expected.min(), abs=1e-9)
         assert expected[rows[0, 0]] == pytest.approx(expected.min(), abs=1e-9)
 

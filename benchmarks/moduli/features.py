@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from tqdm.auto import tqdm
 
-from matminer_grid import EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, composition_emd, grid_emd
+from matminer_grid import CrystalDissimilarity, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, composition_emd, grid_emd
 from matminer_grid.crystals.composition import element_fractions
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ class Features:
             return train[search.kneighbors(X[test], return_distance=False)]
         source, weights = EMD_NEIGHBOURS[descriptor]
         histograms, n_groups, bin_size = self._distributions(source)
-        emd_search = EMDSearch(n_groups=n_groups, bin_size=bin_size, **weights)
-        emd_search.fit(histograms[train], self.task.crystals[train])
-        return train[emd_search.kneighbors(histograms[test], self.task.crystals[test], k=k)[1]]
+        featurizer = GRIDFeaturizer(histograms.shape[1] // n_groups * bin_size, bin_size, n_groups)
+        dissimilarity = CrystalDissimilarity(featurizer, composition_metric="substitution", **weights)
+        described = dissimilarity.describe(self.task.crystals, features=histograms)
+        return train[EMDSearch(dissimilarity).fit(described[train]).kneighbors(described[test], k, return_distance=False)]
 
     def check_rdf(self, seed: int) -> float:
         """Compare our RDFs with matminer's on random structures; give the largest difference relative to the highest bin.
@@ -174,7 +175,8 @@ class Features:
         n = len(self.task.crystals)
         if descriptor != "composition":
             histograms, n_groups, bin_size = self._distributions(descriptor)
-            return grid_emd(histograms, n_groups=n_groups, bin_size=bin_size, dtype=np.float32, pbar=False)
+            matrix = np.empty((histograms.shape[0],) * 2, np.float32)
+            return grid_emd(histograms, n_groups=n_groups, bin_size=bin_size, out=matrix, pbar=False)
         matrix = np.empty((n, n), np.float32)
         for part in gen_batches(n, CHUNK):
             matrix[part] = composition_emd(self.task.crystals[part], self.task.crystals, n_jobs=2, pbar=False)

@@ -8,7 +8,7 @@ neighbour counts as found if it is no farther away than the exact k-th. Run it o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,10 @@ from benchmarks._run import CONSOLE, command_line, seconds, write_results
 from benchmarks._tables import records, show
 from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch
 from matminer_grid.crystals.composition import METRICS
-from matminer_grid.similarity import DescribedCrystals
 from matminer_grid.similarity.search import TIE
+
+if TYPE_CHECKING:
+    from matminer_grid.similarity import DescribedCrystals
 
 REPEATS = 5
 CANDIDATES = (20, 30, 50, 100, 200)

@@ -22,9 +22,9 @@ from benchmarks._run import CONSOLE, command_line, seconds, write_results
 from benchmarks._tables import show
 from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.similarity import Duplicates
 
 if TYPE_CHECKING:
+    from matminer_grid.similarity import Duplicates
     from scipy.sparse import csr_array
 
     from matminer_grid.datasets.elasticity import ElasticityTable

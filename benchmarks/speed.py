@@ -26,10 +26,10 @@ from benchmarks._tables import show
 from benchmarks.moduli.task import load_task
 from matminer_grid import CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.similarity import DescribedCrystals
 from matminer_grid.similarity.search import TIE
 
 if TYPE_CHECKING:
+    from matminer_grid.similarity import DescribedCrystals
     from collections.abc import Callable, Sequence
     from pathlib import Path
 

@@ -8,7 +8,7 @@ neighbour counts as found if it is no farther away than the exact k-th. Run it o
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd

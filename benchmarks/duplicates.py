@@ -24,10 +24,10 @@ from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates,
 from matminer_grid.datasets import load_mp_elasticity_table
 
 if TYPE_CHECKING:
-    from matminer_grid.similarity import Duplicates
     from scipy.sparse import csr_array
 
     from matminer_grid.datasets.elasticity import ElasticityTable
+    from matminer_grid.similarity import Duplicates
 
 BIN_SIZE = 0.01
 """Å."""

@@ -29,9 +29,10 @@ from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.similarity.search import TIE
 
 if TYPE_CHECKING:
-    from matminer_grid.similarity import DescribedCrystals
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from matminer_grid.similarity import DescribedCrystals
 
 REPEATS = 7
 TARGETS = {

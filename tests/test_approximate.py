@@ -53,7 +53,7 @@ def test_finds_nearly_what_exact_search_finds(crystals, parameters):
     search = ApproximateEMDSearch(dissimilarity, n_candidates=n_candidates).fit(described[:1800])
     distances, indices = search.kneighbors(described[1800:], 10)
     true_distances, _ = exact_twin(search).fit(described[:1800]).kneighbors(described[1800:], 10)
-    assert (distances >= true_distances).all()
+    assert (distances >= true_distances - TIE).all()
     assert (distances <= true_distances[:, -1:] + TIE).mean() >= 0.95
     everything = dissimilarity.pairwise(described[1800:], described[:1800])
     assert (distances == np.take_along_axis(everything, indices, axis=1)).all()

@@ -302,7 +302,7 @@ class TestBadInput:
         with pytest.raises(TypeError, match="row 1: a formula, Composition, Structure or Crystal is needed, not"):
             composition_emd(["NaCl", entry])
 
-    @pytest.mark.parametrize("compositions", [3, None, {"NaCl": 1}, pd.DataFrame({"formula": ["NaCl"]})])
+    @pytest.mark.parametrize("compositions", [3, None, {"NaCl": 1}, pd.DataFrame({"formula": ["NaCl"], "K": [24]})])
     def test_collection_of_another_type(self, compositions):
         with pytest.raises(TypeError, match="a list, tuple, array or Series"):
             element_fractions(compositions)

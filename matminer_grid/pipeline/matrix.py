@@ -22,7 +22,8 @@ from matminer_grid.crystals.composition import METRICS
 from matminer_grid.pipeline._pieces import SETTINGS, Folder
 from matminer_grid.pipeline._tasks import check_client, outcomes
 from matminer_grid.similarity.composition import composition_vectors, vectors_emd
-from matminer_grid.similarity.grid import Histograms, grid_emd, group_scales
+from matminer_grid.similarity.grid import grid_emd
+from matminer_grid.similarity.histograms import Histograms, group_scales
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -16,7 +16,8 @@ from matminer_grid.crystals.composition import METRICS
 from matminer_grid.crystals.inputs import as_table
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.similarity.composition import composition_vectors, vectors_emd
-from matminer_grid.similarity.grid import Histograms, group_scales, histograms_emd
+from matminer_grid.similarity.grid import histograms_emd
+from matminer_grid.similarity.histograms import Histograms, group_scales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ from matminer_grid._validation import check_number, check_whole
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.similarity.composition import SubstitutionIndex
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity
-from matminer_grid.similarity.grid import exact_sums
+from matminer_grid.similarity.histograms import exact_sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable

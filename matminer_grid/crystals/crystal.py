@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Composition, DummySpecies, Element, Lattice, PeriodicSite, SiteCollection, Species, Structure
+from pymatgen.core import Composition, DummySpecies, Element, IStructure, Lattice, PeriodicSite, SiteCollection, Species, Structure
 
 from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
 
@@ -155,7 +155,7 @@ class Crystal:
 
         Parameters
         ----------
-        structure : pymatgen.core.Structure
+        structure : pymatgen.core.Structure or IStructure
             Ordered or disordered; oxidation states are dropped, deuterium and dummy species are kept.
 
         Raises
@@ -165,7 +165,7 @@ class Crystal:
         ValueError
             The structure is invalid, as in the class's constructor.
         """
-        if not isinstance(structure, Structure):
+        if not isinstance(structure, IStructure):
             raise TypeError(
                 f"a pymatgen Structure (a crystal with a lattice) is needed, not {type(structure).__name__}"
                 + ("; a molecule has no unit cell" if isinstance(structure, SiteCollection) else "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition, IStructure, Structure
 
 from matminer_grid.crystals._arrow import column_of_lists, lists
 from matminer_grid.crystals.crystal import KNOWN_NUMBERS, MINIMUM_RELATIVE_VOLUME, OCCUPANCY_TOLERANCE, Crystal, species_number
@@ -343,7 +343,7 @@ def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, 
             n_sites.append(structure.n_sites)
             n_species.append(len(structure.numbers))
             continue
-        if not (isinstance(structure, Structure) and structure.sites and structure.lattice.pbc == (True, True, True)):
+        if not (isinstance(structure, IStructure) and structure.sites and structure.lattice.pbc == (True, True, True)):
             errors[row] = _error_of(structure)
             continue
         before = len(numbers)

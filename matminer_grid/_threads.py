@@ -35,8 +35,8 @@ def n_threads(n_jobs: int | None) -> int:
     """Read `n_jobs` as the whole package does: how many threads share the work.
 
     None is all cores, unlike in scikit-learn, since the kernels release the GIL; but one inside of joblib's own workers, which
-    share the cores already. A number is that many; -1 is all cores, -2 all but one. Where processes are needed instead, None is
-    one of them, since each takes time to start and memory.
+    share the cores already. A number is that many; -1 is all cores, -2 all but one. Results don't depend on it. Where processes
+    are needed instead, None is one of them: see :func:`n_processes`.
 
     Raises
     ------
@@ -48,6 +48,11 @@ def n_threads(n_jobs: int | None) -> int:
     if not isinstance(n_jobs, Integral) or n_jobs == 0:
         raise ValueError(f"n_jobs must be a whole number other than 0, or None for all cores, not {n_jobs!r}")
     return int(n_jobs) if n_jobs > 0 else max(1, cpu_count() + 1 + int(n_jobs))
+
+
+def n_processes(n_jobs: int | None) -> int:
+    """Read `n_jobs` where it is a number of processes: as :func:`n_threads`, but one for None, since each takes time and memory."""
+    return 1 if n_jobs is None else n_threads(n_jobs)
 
 
 def new_flag() -> Flag:

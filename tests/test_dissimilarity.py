@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
+from joblib import Parallel, cpu_count, delayed
 from pymatgen.core import IStructure
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
@@ -28,6 +29,7 @@ from matminer_grid import (
     find_duplicates,
     grid_emd,
 )
+from matminer_grid._threads import n_processes, n_threads
 from matminer_grid.models import GRIDNeighborsRegressor
 from matminer_grid.similarity import DescribedCrystals
 from tests.strategies import crystals
@@ -333,3 +335,15 @@ class TestManners:
         model = GRIDNeighborsRegressor(3, dissimilarity=BOTH[0])
         scores = [cross_val_score(model, X, y, cv=3) for X in (some.to_structures(), BOTH[0].describe(some))]
         np.testing.assert_allclose(*scores, atol=1e-9)
+
+
+def test_n_jobs_means_one_thing():
+    """Threads: None is all cores, but one in joblib's workers. Processes: None is one."""
+    assert n_threads(None) == cpu_count()
+    assert Parallel(n_jobs=2, backend="threading")(delayed(n_threads)(None) for _ in range(2)) == [1, 1]
+    assert n_processes(None) == 1
+    for count in (n_threads, n_processes):
+        assert [count(n) for n in (1, 3, -1, -1000)] == [1, 3, cpu_count(), 1]
+        for wrong in (0, 1.5, "2"):
+            with pytest.raises(ValueError, match="n_jobs must be a whole number other than 0"):
+                count(wrong)

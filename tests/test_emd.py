@@ -159,8 +159,8 @@ def test_exact_is_a_pseudometric(a, b, c):
     def d(x, y):
         return grid_emd_exact(x, y, cutoff=5.0, n_groups=10)
 
-    assert d(a, a) == pytest.approx(0, abs=1e-12)
-    assert d(a, b) == pytest.approx(d(b, a), abs=1e-12)
+    assert d(a, a) == 0
+    assert d(a, b) == d(b, a) >= 0
     assert d(a, c) <= d(a, b) + d(b, c) + 1e-9
 
 

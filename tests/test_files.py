@@ -248,7 +248,7 @@ class TestProcesses:
         assert Parallel(n_jobs=2)(delayed(abs)(number) for number in (-1, -2)) == [1, 2]
 
     def test_no_processes(self):
-        with pytest.raises(ValueError, match="n_jobs must be a number of processes"):
+        with pytest.raises(ValueError, match="n_jobs must be a whole number other than 0"):
             read_structures_from("a.cif", n_jobs=0)
 
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pandas as pd
 import scipy.sparse
-from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
 
-from matminer_grid._threads import in_threads, new_flag, watching
+from matminer_grid._threads import in_threads, n_threads, new_flag, watching
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.crystals.table import CrystalTable, read_structures
@@ -236,7 +235,7 @@ class CrystalFeaturizer(BaseFeaturizer):
     @property
     def _n_threads(self) -> int:
         """Number of threads: one where joblib has spread the work over its workers already, so that cores aren't shared."""
-        return 1 if get_active_backend()[0].nesting_level else effective_n_jobs(self.n_jobs)
+        return 1 if get_active_backend()[0].nesting_level else n_threads(self.n_jobs)
 
     def _generate_column_labels(self, multiindex: bool, return_errors: bool) -> Any:
         self._compile()  # matminer asks for the labels before it starts a pool of processes

@@ -113,7 +113,7 @@ def import_crystals(
     output: str | Path,
     *,
     overwrite: bool = False,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     pbar: bool = False,
 ) -> ImportReport:
     """Gather the crystals of files, folders and archives in one Parquet file, which is read a thousand times faster than CIFs.
@@ -126,8 +126,8 @@ def import_crystals(
         The Parquet file; it appears complete or not at all. Its column `name` says where each crystal is from.
     overwrite : bool
         Whether to replace an existing file.
-    n_jobs : int
-        Processes that parse files, -1 for one a core.
+    n_jobs : int, optional
+        Processes that parse files, one by default, -1 for one a core.
     pbar : bool
         Whether to show progress.
 

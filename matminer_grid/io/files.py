@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joblib import cpu_count
 from joblib.executor import get_memmapping_executor
 
+from matminer_grid._threads import n_processes
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.io.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
 from matminer_grid.io.ase import read_ase_database
@@ -82,7 +82,7 @@ def find_structure_files(paths: str | Path | Iterable[str | Path]) -> Iterator[P
         yield found
 
 
-def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: int = 1) -> Iterator[StructureRecord]:
+def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: int | None = None) -> Iterator[StructureRecord]:
     """Read structures from files, folders, archives, JSON lines, Parquet files and ASE databases, one after another.
 
     Nothing is raised for a file that can't be read: its record says what is wrong, and the others are read. No more is held in
@@ -92,9 +92,9 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     ----------
     paths : str, Path, or several
         Files and folders; folders are searched with their subfolders, in sorted order.
-    n_jobs : int
-        Processes that parse: pymatgen's CIF parser takes milliseconds a file. -1 for one a core. Worth their start-up of some
-        seconds for a thousand files or more.
+    n_jobs : int, optional
+        Processes that parse, one by default, -1 for one a core: pymatgen's CIF parser takes milliseconds a file. Worth their
+        start-up of some seconds for a thousand files or more.
 
     Yields
     ------
@@ -119,17 +119,16 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     return (record for batch in read_batches(paths, n_jobs=n_jobs) for record in batch.records())
 
 
-def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int = 1) -> Iterator[StructureBatch]:
+def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int | None = None) -> Iterator[StructureBatch]:
     """Read what :func:`read_structures_from` reads, many structures at a time, in columns."""
     return (batch for _, batch in read_groups([paths], n_jobs=n_jobs))
 
 
-def read_groups(groups: Iterable[str | Path | Iterable[str | Path]], *, n_jobs: int = 1) -> Iterator[tuple[int, StructureBatch]]:
+def read_groups(
+    groups: Iterable[str | Path | Iterable[str | Path]], *, n_jobs: int | None = None
+) -> Iterator[tuple[int, StructureBatch]]:
     """Read groups of files, one after another without a pause between them; each batch comes with the number of its group."""
-    if n_jobs == 0:
-        raise ValueError("n_jobs must be a number of processes, or -1 for one a core, not 0")
-    n_jobs = n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
-    return _read(groups, n_jobs)
+    return _read(groups, n_processes(n_jobs))
 
 
 def _read(groups: Iterable[Any], n_jobs: int) -> Iterator[tuple[int, StructureBatch]]:

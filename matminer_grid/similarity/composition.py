@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 from tqdm.auto import tqdm
 
-from matminer_grid._threads import n_threads
+from matminer_grid._threads import n_processes, n_threads
 from matminer_grid._validation import check_choice
 from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
@@ -286,7 +286,7 @@ def _fill(
     pbar: bool,
 ) -> None:
     chunks = [(start, min(start + CHUNK_SIZE, len(matrix))) for start in range(0, len(matrix), CHUNK_SIZE)]
-    n_jobs = (n_jobs or 1) if prefer == "processes" and n_jobs != 0 else n_threads(n_jobs)
+    n_jobs = n_processes(n_jobs) if prefer == "processes" else n_threads(n_jobs)
     results = Parallel(n_jobs=n_jobs if len(chunks) > 1 else 1, prefer=prefer, return_as="generator")(
         delayed(compute_rows)(*chunk) for chunk in chunks
     )

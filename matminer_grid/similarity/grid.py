@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pymatgen.core import Structure
 
+EXACT_UNIT = 2.0**-51
+"""Fractions of sites are rounded to it where they are summed up to 1, so that their order doesn't matter."""
+
 TILE = 16
 """Rows whose cumulative histograms are in cache together."""
 
@@ -146,7 +149,8 @@ def grid_emd_exact(
 ) -> float:
     """Earth mover's distance between the GRIDs of two structures without bins: the limit of small ones.
 
-    It is a pseudometric, and moving every atom of a structure by at most ε, in the same cell, changes it by at most 2ε.
+    It is a pseudometric, symmetric to the last bit and 0 for equal sites. Moving every atom of a structure by at most ε, in the
+    same cell, changes it by at most 2ε.
 
     Parameters
     ----------
@@ -185,7 +189,7 @@ def grid_emd_exact(
         )
         if status != OK:
             raise ValueError(f"{crystal.formula}: {PROBLEMS[status]}")
-        parts.append((groups, distances, sign * fractions))
+        parts.append((groups, distances, sign * np.rint(fractions / EXACT_UNIT) * EXACT_UNIT))
     groups, distances, fractions = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.lexsort((distances, groups))
     by_group = np.empty(n_groups)

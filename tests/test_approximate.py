@@ -183,6 +183,7 @@ def test_perturbed_copies():
 def test_benchmark(tmp_path, metric):
     main(["--size", "300", "--queries", "20", "-k", "5", "--metric", metric, "--output", str(tmp_path)])
     results = json.loads((tmp_path / "approximate.json").read_text())
-    recalls = [row["recall"] for row in results["approximate"]]
-    assert recalls[-1] > 0.95
-    assert sum(row["default"] for row in results["approximate"]) == 1
+    exact, *approximate = results["rows"]
+    assert exact["recall"] == 1
+    assert approximate[-1]["recall"] > 0.95
+    assert sum(row["default"] for row in approximate) == 1

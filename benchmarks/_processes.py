@@ -29,7 +29,8 @@ result = {"seconds": time.perf_counter() - start}
 """
 LOAD = """
 import time, numpy as np
-from matminer_grid import CrystalDissimilarity, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
+from matminer_grid import CrystalDissimilarity, EMDSearch, GRIDFeaturizer, grid_emd
+from matminer_grid import ReflectionPairsFeaturizer, StructureFactorFeaturizer
 from matminer_grid.datasets import load_mp_elasticity_table
 crystals = load_mp_elasticity_table().crystals[:LIMIT]
 """
@@ -40,8 +41,8 @@ WHOLE_RUNS = {
     "nothing but loading": LOAD + TIMED.format(""),
     "featurize_sparse, all": LOAD + TIMED.format("GRIDFeaturizer().featurize_sparse(crystals)"),
     "featurize_many, all, dense": LOAD + TIMED.format("GRIDFeaturizer().featurize_many(crystals, pbar=False)"),
-    "structure factors hkl, all": LOAD + TIMED.format("StructureFactorFeaturizer('hkl').featurize_many(crystals, pbar=False)"),
-    "structure factors pairs, all": LOAD + TIMED.format("StructureFactorFeaturizer('pairs').featurize_many(crystals, pbar=False)"),
+    "structure factors hkl, all": LOAD + TIMED.format("StructureFactorFeaturizer().featurize_many(crystals, pbar=False)"),
+    "structure factors pairs, all": LOAD + TIMED.format("ReflectionPairsFeaturizer().featurize_many(crystals, pbar=False)"),
     "featurize_dataframe, 1,000": FRAME + TIMED.format("GRIDFeaturizer().featurize_dataframe(frame, 'structure', pbar=False)"),
     "kneighbors of all in all": FEATURES
     + TIMED.format("EMDSearch().fit(CrystalDissimilarity().describe(crystals, features=grids)).kneighbors()"),

@@ -23,7 +23,7 @@ from benchmarks._page import REPORT, Section, figure_html, write_page
 from benchmarks._run import CONSOLE, Stages, command_line, write_results
 from benchmarks._similarity_checks import Check, examine_layered, run_checks
 from benchmarks.prototypes import BUILDERS, SRTIO3_EDGE, Series, intergrowth_series, ruddlesden_popper_series
-from matminer_grid import GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
+from matminer_grid import GRIDFeaturizer, ReflectionPairsFeaturizer, grid_emd
 from matminer_grid.plotting import plot_dissimilarity_matrix
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def dissimilarities(structures: Sequence[Structure], featurizer: GRIDFeaturizer)
     grids = featurizer.featurize_many(list(structures), pbar=False)
     rdfs = featurizer.rdf_many(list(structures))
     distributions = rdfs / rdfs.sum(axis=1, keepdims=True)
-    pairs = StructureFactorFeaturizer.from_preset("pairs").featurize_many(list(structures), pbar=False)
+    pairs = ReflectionPairsFeaturizer().featurize_many(list(structures), pbar=False)
     matrices = {
         "GRID, EMD": grid_emd(grids, n_groups=featurizer.n_groups, bin_size=featurizer.bin_size, pbar=False),
         "GRID, cosine": cdist(grids, grids, "cosine"),

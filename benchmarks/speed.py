@@ -24,7 +24,16 @@ from benchmarks._processes import fresh_processes
 from benchmarks._run import CONSOLE, command_line, exponent, seconds, write_results
 from benchmarks._tables import show
 from benchmarks.moduli.task import load_task
-from matminer_grid import CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
+from matminer_grid import (
+    CrystalDissimilarity,
+    CrystalTable,
+    EMDSearch,
+    GRIDFeaturizer,
+    PowderPatternFeaturizer,
+    ReflectionPairsFeaturizer,
+    StructureFactorFeaturizer,
+    grid_emd,
+)
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.similarity.search import TIE
 
@@ -123,10 +132,14 @@ def structure_factors(structures: Sequence[Structure]) -> dict[str, dict[str, fl
     n = len(structures)
     calculator = XRDCalculator(wavelength=2 / S_MAX)
     results = {}
-    for representation in ("radial", "pairs", "hkl"):
-        featurizer = StructureFactorFeaturizer(representation, s_max=None if representation == "hkl" else S_MAX)
+    featurizers = {
+        "radial": PowderPatternFeaturizer(s_max=S_MAX),
+        "pairs": ReflectionPairsFeaturizer(s_max=S_MAX),
+        "hkl": StructureFactorFeaturizer(),
+    }
+    for kind, featurizer in featurizers.items():
         featurizer.set_n_jobs(1)
-        results[f"structure factors, {representation}, 1 thread"] = measure(
+        results[f"structure factors, {kind}, 1 thread"] = measure(
             lambda f=featurizer: f.featurize_many(structures, pbar=False), n, 3
         )
     results["pymatgen XRDCalculator, full sphere"] = measure(

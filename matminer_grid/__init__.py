@@ -13,8 +13,10 @@ from matminer_grid._version import __version__
 if TYPE_CHECKING:
     from matminer_grid.crystals import Crystal, CrystalTable
     from matminer_grid.featurizers.grid import GRIDFeaturizer
+    from matminer_grid.featurizers.hkl import StructureFactorFeaturizer
+    from matminer_grid.featurizers.pairs import ReflectionPairsFeaturizer
+    from matminer_grid.featurizers.powder import PowderPatternFeaturizer
     from matminer_grid.featurizers.reflections import hkl_intensities
-    from matminer_grid.featurizers.structure_factor import StructureFactorFeaturizer
     from matminer_grid.similarity import (
         ApproximateEMDSearch,
         CrystalDissimilarity,
@@ -33,7 +35,9 @@ _HOMES = {
     "CrystalTable": "matminer_grid.crystals",
     "EMDSearch": "matminer_grid.similarity",
     "GRIDFeaturizer": "matminer_grid.featurizers.grid",
-    "StructureFactorFeaturizer": "matminer_grid.featurizers.structure_factor",
+    "PowderPatternFeaturizer": "matminer_grid.featurizers.powder",
+    "ReflectionPairsFeaturizer": "matminer_grid.featurizers.pairs",
+    "StructureFactorFeaturizer": "matminer_grid.featurizers.hkl",
     "composition_emd": "matminer_grid.similarity",
     "find_duplicates": "matminer_grid.similarity",
     "grid_emd": "matminer_grid.similarity",
@@ -49,6 +53,8 @@ __all__ = [
     "CrystalTable",
     "EMDSearch",
     "GRIDFeaturizer",
+    "PowderPatternFeaturizer",
+    "ReflectionPairsFeaturizer",
     "StructureFactorFeaturizer",
     "__version__",
     "composition_emd",

@@ -54,3 +54,22 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     names = list(choices)
     if value not in names:
         raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(map(repr, names))}")
+
+
+def check_multiple(name: str, value: Any, step_name: str, step: Any, *, unit: str) -> int:
+    """Check that an argument is a multiple of another one, and give how often it holds that; differences up to 1e-8 are rounding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One of them is no number, not finite or not above 0; or it is no multiple.
+    """
+    whole = check_number(name, value, low_ok=False, unit=unit)
+    part = check_number(step_name, step, low_ok=False, unit=unit)
+    n = round(whole / part)
+    if n < 1 or abs(n * part - whole) > 1e-8:
+        raise ValueError(
+            f"{name} must be a multiple of {step_name}, and {value!r} {unit} is none of {step!r}: "
+            f"{max(n, 1) * part:g} would be, or the {step_name.replace('_', ' ')} {whole / max(n, 1):g}"
+        )
+    return n

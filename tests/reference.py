@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from matminer_grid import CrystalTable, GRIDFeaturizer, StructureFactorFeaturizer, grid_emd
+from matminer_grid import (
+    CrystalTable,
+    GRIDFeaturizer,
+    PowderPatternFeaturizer,
+    ReflectionPairsFeaturizer,
+    StructureFactorFeaturizer,
+    grid_emd,
+)
 from matminer_grid.datasets import load_mp_elasticity_table
 from tests.conftest import REAL
 
@@ -50,11 +57,11 @@ def compute() -> dict[str, Any]:
         matrix = grid_emd(features, n_groups=100, bin_size=0.1, pbar=False)
         answer[f"EMD {preset}"] = [[round(float(value), 9) for value in row[:i]] for i, row in enumerate(matrix)]
     rdfs = GRIDFeaturizer().rdf_many(table)
-    for representation in ("radial", "pairs", "hkl"):
-        featurizer = StructureFactorFeaturizer(representation)
-        rows = featurizer.transform(table)
+    reflections = {"radial": PowderPatternFeaturizer, "pairs": ReflectionPairsFeaturizer, "hkl": StructureFactorFeaturizer}
+    for kind, featurizer in reflections.items():
+        rows = featurizer().transform(table)
         rows[np.abs(rows) < 1e-6] = 0  # rounding, of absent reflections
-        answer[f"structure factors {representation}"] = {
+        answer[f"structure factors {kind}"] = {
             name: {key: value for key, value in describe(row).items() if key in {"length", "values"}}
             for name, row in zip(structures, rows, strict=True)
         }

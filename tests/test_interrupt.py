@@ -65,7 +65,7 @@ ONE_LARGE_CRYSTAL = (
     INTERRUPT
     + """
 import numpy as np
-from matminer_grid import Crystal, StructureFactorFeaturizer, hkl_intensities
+from matminer_grid import Crystal, PowderPatternFeaturizer, ReflectionPairsFeaturizer, hkl_intensities
 
 def cell(n):  # of n x n x n atoms that repeat nowhere
     grid = np.stack(np.meshgrid(*[np.arange(n)] * 3), axis=-1).reshape(-1, 3) / n
@@ -74,8 +74,8 @@ def cell(n):  # of n x n x n atoms that repeat nowhere
     return Crystal(2.3 * n * np.eye(3), shaken, 20 + sites % 10, np.ones(n**3), sites)
 
 work = {
-    "radial": StructureFactorFeaturizer("radial", s_max=1.0, smearing=0).featurize,
-    "pairs": StructureFactorFeaturizer("pairs", s_max=1.0).featurize,
+    "radial": PowderPatternFeaturizer(s_max=1.0, smearing=0).featurize,
+    "pairs": ReflectionPairsFeaturizer(s_max=1.0).featurize,
     "reflections": lambda crystal: hkl_intensities(crystal, s_max=1.0),
 }["WORK"]
 work(cell(2))

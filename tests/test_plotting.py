@@ -8,7 +8,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import StepPatch
 
-from matminer_grid import GRIDFeaturizer, StructureFactorFeaturizer, hkl_intensities
+from matminer_grid import GRIDFeaturizer, PowderPatternFeaturizer, hkl_intensities
 from matminer_grid.plotting import (
     ROW_FILL,
     plot_dissimilarity_matrix,
@@ -468,7 +468,7 @@ class TestReciprocalSlice:
 
 class TestRadialPattern:
     def test_per_cent(self):
-        featurizer = StructureFactorFeaturizer("radial")
+        featurizer = PowderPatternFeaturizer()
         pattern = featurizer.featurize(perovskite())
         ax = plot_radial_pattern(pattern, featurizer.bin_edges)
         np.testing.assert_array_equal(bars(ax)[0].get_data().values, 100 * pattern)

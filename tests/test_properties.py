@@ -16,6 +16,8 @@ from matminer_grid import (
     CrystalTable,
     EMDSearch,
     GRIDFeaturizer,
+    PowderPatternFeaturizer,
+    ReflectionPairsFeaturizer,
     StructureFactorFeaturizer,
     composition_emd,
     grid_emd,
@@ -211,11 +213,12 @@ class TestEMD:
 
 def reflections(crystal: Crystal, representation: str, **parameters) -> np.ndarray:
     """Features of a small part of reciprocal space, so that large cells stay quick."""
-    defaults = {"radial": {"s_max": 0.3}, "pairs": {"s_max": 0.3, "n_radial": 4}, "hkl": {"hkl_max": 2, "s_max": np.inf}}[
-        representation
-    ]
-    featurizer = StructureFactorFeaturizer(representation, "geometry", **(defaults | parameters))
-    return featurizer.featurize(crystal)
+    kind, defaults = {
+        "radial": (PowderPatternFeaturizer, {"s_max": 0.3}),
+        "pairs": (ReflectionPairsFeaturizer, {"s_max": 0.3, "n_radial": 4}),
+        "hkl": (StructureFactorFeaturizer, {"hkl_max": 2, "s_max": np.inf}),
+    }[representation]
+    return kind(scattering="geometry", **(defaults | parameters)).featurize(crystal)
 
 
 def has_reflections(crystal: Crystal) -> bool:
@@ -247,7 +250,7 @@ class TestStructureFactors:
     @given(crystal=FEW_SITES, axis=st.integers(0, 2))
     def test_absences_of_a_doubled_cell(self, crystal, axis):
         doubled = supercell(crystal, np.diag([2 if i == axis else 1 for i in range(3)]))
-        featurizer = StructureFactorFeaturizer("hkl", "geometry", cell="as_given", hkl_max=2, s_max=np.inf)
+        featurizer = StructureFactorFeaturizer(scattering="geometry", cell="as_given", hkl_max=2, s_max=np.inf)
         odd = featurizer.hkl[:, axis] % 2 == 1
         same(featurizer.featurize(doubled)[odd], np.zeros(odd.sum()))
 

@@ -1,4 +1,4 @@
-"""Structure factors against direct sums and pymatgen; the three representations against every other choice of cell."""
+"""Structure factors against direct sums and pymatgen; the three featurizers against every other choice of cell."""
 
 import pickle
 
@@ -10,11 +10,19 @@ from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
 
-from matminer_grid import Crystal, CrystalTable, StructureFactorFeaturizer, hkl_intensities
+from matminer_grid import (
+    Crystal,
+    CrystalTable,
+    PowderPatternFeaturizer,
+    ReflectionPairsFeaturizer,
+    StructureFactorFeaturizer,
+    hkl_intensities,
+)
 from matminer_grid.crystals.scattering import XRAY_S_LIMIT, scattering_factor
 from matminer_grid.featurizers.base import COPPER
 from matminer_grid.featurizers.reflections import MAX_REFLECTIONS
-from matminer_grid.kernels import cells, reciprocal
+from matminer_grid.kernels import cells, powder
+from matminer_grid.kernels.lattice import reduce_minkowski
 from tests import naive_reciprocal as naive
 from tests.conftest import (
     FCC,
@@ -32,10 +40,10 @@ from tests.conftest import (
 )
 from tests.strategies import disguised, moved, supercell
 
-REPRESENTATIONS = [
-    pytest.param({"representation": "hkl"}, id="hkl"),
-    pytest.param({"representation": "radial"}, id="radial"),
-    pytest.param({"representation": "pairs"}, id="pairs"),
+FEATURIZERS = [
+    pytest.param({"kind": StructureFactorFeaturizer}, id="hkl"),
+    pytest.param({"kind": PowderPatternFeaturizer}, id="powder"),
+    pytest.param({"kind": ReflectionPairsFeaturizer}, id="pairs"),
 ]
 DATA_FOR_ALL = [rock_salt, perovskite, hcp, diamond, baddeleyite, disordered_alloy, wustite, split_alloy, cobaltite]
 
@@ -49,8 +57,12 @@ def barium_titanate() -> Structure:
     return Structure(Lattice.tetragonal(3.9945, 4.0335), ["Ba", "Ti", "O", "O", "O"], coords)
 
 
+def make(kind=StructureFactorFeaturizer, **parameters):
+    return kind(**parameters)
+
+
 def features(structure, **parameters) -> np.ndarray:
-    return StructureFactorFeaturizer(**parameters).featurize(structure)
+    return make(**parameters).featurize(structure)
 
 
 def strained(crystal: Crystal, strain: np.ndarray) -> Crystal:
@@ -187,7 +199,7 @@ class TestScattering:
             (("Po", 0.1, "neutron"), ValueError, "no neutron .* for Po; scattering='xray' or 'electrons' or 'geometry'"),
             (("O", 1.2), ValueError, r"beyond the tables of X-ray scattering factors, which end at \|S\| = 2"),
             (("O", 0.1, "photons"), ValueError, "unknown scattering 'photons'; choose one of 'xray', 'neutron'"),
-            (("O", 0.1, "xray", -1.0), ValueError, "b_iso must be 0 Å² or more, not -1.0"),
+            (("O", 0.1, "xray", -1.0), ValueError, "b_iso must be a finite number of at least 0 Å², not -1.0"),
         ],
     )
     def test_what_is_refused(self, arguments, error, message):
@@ -195,11 +207,11 @@ class TestScattering:
             scattering_factor(*arguments)
 
 
-class TestRepresentations:
+class TestFeatures:
     @pytest.mark.parametrize("builder", [hcp, baddeleyite, disordered_alloy, cobaltite])
     @pytest.mark.parametrize("smearing", [0.0, 0.03])
     def test_radial_is_its_slow_twin(self, builder, smearing):
-        featurizer = StructureFactorFeaturizer("radial", s_max=0.8, bin_size=0.05, smearing=smearing)
+        featurizer = PowderPatternFeaturizer(s_max=0.8, bin_size=0.05, smearing=smearing)
         expected = naive.radial(Crystal.from_structure(builder()), featurizer.bin_edges, smearing)
         found = featurizer.featurize(builder())
         np.testing.assert_allclose(found, expected, atol=1e-12)
@@ -208,14 +220,14 @@ class TestRepresentations:
     @pytest.mark.parametrize("builder", [hcp, baddeleyite, disordered_alloy, cobaltite])
     @pytest.mark.parametrize(("n_radial", "n_angle"), [(5, 4), (1, 1), (2, 8)])
     def test_pairs_are_their_slow_twin(self, builder, n_radial, n_angle):
-        featurizer = StructureFactorFeaturizer("pairs", s_max=0.52, n_radial=n_radial, n_angle=n_angle)
+        featurizer = ReflectionPairsFeaturizer(s_max=0.52, n_radial=n_radial, n_angle=n_angle)
         pairs, self_term = naive.pairs(Crystal.from_structure(builder()), 0.52, n_radial, n_angle)
         found, found_self = featurizer.pair_distribution(builder())
         np.testing.assert_allclose(found, pairs, atol=1e-10 * pairs.max())
         np.testing.assert_allclose(found_self, self_term, atol=1e-10 * self_term.max())
 
     def test_pairs_add_up_to_the_square_of_the_intensity(self, sample):
-        featurizer = StructureFactorFeaturizer.from_preset("pairs")
+        featurizer = ReflectionPairsFeaturizer()
         for crystal in sample[:20]:
             found = hkl_intensities(crystal, s_max=2.0)
             weights = (1 - (found.s / 2.0) ** 2) ** 2 * np.abs(found.structure_factors) ** 2
@@ -254,12 +266,12 @@ class TestRepresentations:
         assert (found == 0).mean() > 0.7
 
     def test_a_mixed_site_and_its_split_form_are_one(self):
-        for parameters in ({"representation": "pairs"}, {"representation": "radial"}, {}):
+        for parameters in ({"kind": ReflectionPairsFeaturizer}, {"kind": PowderPatternFeaturizer}, {}):
             np.testing.assert_allclose(features(disordered_alloy(), **parameters), features(split_alloy(), **parameters), atol=1e-9)
 
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS)
+    @pytest.mark.parametrize("parameters", FEATURIZERS)
     def test_labels(self, parameters):
-        featurizer = StructureFactorFeaturizer(**parameters)
+        featurizer = make(**parameters)
         labels = featurizer.feature_labels()
         assert len(labels) == len(set(labels)) == featurizer.n_features == len(featurizer.featurize(rock_salt()))
         assert featurizer.get_feature_names_out().tolist() == labels
@@ -271,7 +283,7 @@ class TestRepresentations:
             "|F|^2 (1, 0, 0)",
             "|F|^2 (0, 1, 0)",
         ]
-        labels = StructureFactorFeaturizer.from_preset("pairs").feature_labels()
+        labels = ReflectionPairsFeaturizer().feature_labels()
         assert labels[0] == "pairs 0.0833 0.0833 1/A, 90.0 deg"
         assert labels[-1] == "self 1.9167 1/A"
 
@@ -288,10 +300,10 @@ def disguises(embedded) -> tuple[CrystalTable, CrystalTable]:
 class TestInvariance:
     @pytest.mark.parametrize(
         "parameters",
-        [*REPRESENTATIONS, pytest.param({"hkl_max": 3, "scattering": "geometry", "s_max": np.inf}, id="hkl of points")],
+        [*FEATURIZERS, pytest.param({"hkl_max": 3, "scattering": "geometry", "s_max": np.inf}, id="hkl of points")],
     )
     def test_every_description_of_a_crystal_has_the_same_features(self, disguises, parameters):
-        given, other = (StructureFactorFeaturizer(**parameters).transform(table) for table in disguises)
+        given, other = (make(**parameters).transform(table) for table in disguises)
         np.testing.assert_allclose(other, given, rtol=0, atol=1e-8)
 
     @pytest.mark.slow
@@ -299,12 +311,12 @@ class TestInvariance:
         rng = np.random.default_rng(4)
         given = embedded[embedded.n_sites <= 40][::3]
         other = CrystalTable.from_crystals([disguised(crystal, rng) for crystal in given])
-        for representation in ("hkl", "radial", "pairs"):
-            featurizer = StructureFactorFeaturizer(representation)
+        for kind in (StructureFactorFeaturizer, PowderPatternFeaturizer, ReflectionPairsFeaturizer):
+            featurizer = kind()
             np.testing.assert_allclose(featurizer.transform(other), featurizer.transform(given), rtol=0, atol=1e-8)
 
     @pytest.mark.parametrize("builder", DATA_FOR_ALL)
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS)
+    @pytest.mark.parametrize("parameters", FEATURIZERS)
     def test_disorder_too(self, builder, parameters):
         rng = np.random.default_rng(5)
         crystal = Crystal.from_structure(builder())
@@ -338,7 +350,7 @@ class TestInvariance:
 
         for crystal in sample:
             base = crystal.lattice.copy()
-            cells.shorten(base)
+            reduce_minkowski(base)
             theirs = spglib.niggli_reduce(base)
             ours = [setting @ base for setting in cells.settings(base, True, 1e-5)]
             assert 1 <= len(ours) <= 24
@@ -351,7 +363,7 @@ def continuity_cases(sample: CrystalTable) -> list[Crystal]:
 
 class TestContinuity:
     @pytest.mark.parametrize(
-        "parameters", [*REPRESENTATIONS[1:], pytest.param({"representation": "radial", "smearing": 0.0}, id="histogram")]
+        "parameters", [*FEATURIZERS[1:], pytest.param({"kind": PowderPatternFeaturizer, "smearing": 0.0}, id="histogram")]
     )
     def test_displacements(self, sample, parameters):
         rng = np.random.default_rng(8)
@@ -366,7 +378,7 @@ class TestContinuity:
             assert slopes.max() < 2 * slopes[2]
             assert slopes[2] < 20  # per Å
 
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS[1:])
+    @pytest.mark.parametrize("parameters", FEATURIZERS[1:])
     def test_strains(self, sample, parameters):
         rng = np.random.default_rng(9)
         for crystal in continuity_cases(sample):
@@ -387,19 +399,19 @@ class TestContinuity:
             return np.abs(features(displaced, **parameters) - given).sum() / given.sum()
 
         assert change() > 0.5
-        assert change(representation="pairs") < 1e-3
-        assert change(representation="radial") < 1e-3
+        assert change(kind=ReflectionPairsFeaturizer) < 1e-3
+        assert change(kind=PowderPatternFeaturizer) < 1e-3
 
     def test_reflections_enter_at_s_max_without_a_jump(self):
         cubic = Crystal.from_structure(body_centred_iron())
         s_max = np.sqrt(2) / 2.866
-        below = features(cubic, representation="pairs", s_max=s_max * (1 - 1e-6))
-        above = features(cubic, representation="pairs", s_max=s_max * (1 + 1e-6))
+        below = features(cubic, kind=ReflectionPairsFeaturizer, s_max=s_max * (1 - 1e-6))
+        above = features(cubic, kind=ReflectionPairsFeaturizer, s_max=s_max * (1 + 1e-6))
         np.testing.assert_allclose(below, above, atol=1e-8)
 
 
 class TestMatminer:
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS)
+    @pytest.mark.parametrize("parameters", FEATURIZERS)
     def test_frames_are_as_matminer_makes_them(self, structures, parameters):
         frame = pd.DataFrame({"structure": structures[:6]})
         expected = BaseFeaturizer.featurize_dataframe(self.make(**parameters), frame.copy(), "structure", pbar=False)
@@ -407,66 +419,73 @@ class TestMatminer:
         pd.testing.assert_frame_equal(result, expected, check_column_type=False, check_dtype=False)
 
     @staticmethod
-    def make(**parameters) -> StructureFactorFeaturizer:
-        featurizer = StructureFactorFeaturizer(**parameters)
+    def make(**parameters):
+        featurizer = make(**parameters)
         featurizer.set_n_jobs(1)
         return featurizer
 
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS)
+    @pytest.mark.parametrize("parameters", FEATURIZERS)
     def test_threads_give_the_same(self, structures, parameters):
-        two = StructureFactorFeaturizer(**parameters)
+        two = make(**parameters)
         two.set_n_jobs(2)
         np.testing.assert_array_equal(two.transform(structures), self.make(**parameters).transform(structures))
 
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS)
+    @pytest.mark.parametrize("parameters", FEATURIZERS)
     def test_clones_and_pickles(self, parameters):
-        featurizer = StructureFactorFeaturizer(**parameters, scattering="neutron", b_iso=0.5)
+        featurizer = make(**parameters, scattering="neutron", b_iso=0.5)
         expected = featurizer.featurize(wustite())
         for twin in (clone(featurizer), pickle.loads(pickle.dumps(featurizer))):  # noqa: S301  our own pickle
             assert twin.get_params() == featurizer.get_params()
             np.testing.assert_array_equal(twin.featurize(wustite()), expected)
 
     def test_parameters_can_be_set(self):
-        featurizer = StructureFactorFeaturizer()
-        for parameters in (
-            {"hkl_max": 2},
-            {"representation": "radial", "bin_size": 0.1},
-            {"representation": "pairs", "n_angle": 2},
+        for kind, parameters in (
+            (StructureFactorFeaturizer, {"hkl_max": 2}),
+            (PowderPatternFeaturizer, {"bin_size": 0.1}),
+            (ReflectionPairsFeaturizer, {"n_angle": 2}),
         ):
-            featurizer.set_params(**parameters)
-            expected = StructureFactorFeaturizer(**{**featurizer.get_params(), **parameters})
-            np.testing.assert_array_equal(featurizer.featurize(hcp()), expected.featurize(hcp()))
+            featurizer = kind().set_params(**parameters)
+            np.testing.assert_array_equal(featurizer.featurize(hcp()), kind(**parameters).featurize(hcp()))
             assert len(featurizer.feature_labels()) == len(featurizer.featurize(hcp()))
+
+    def test_each_has_its_own_parameters_only(self):
+        shared = {"scattering", "b_iso", "s_max"}
+        assert set(StructureFactorFeaturizer().get_params()) == shared | {"hkl_max", "cell", "value", "symprec"}
+        assert set(PowderPatternFeaturizer().get_params()) == shared | {"bin_size", "smearing"}
+        assert set(ReflectionPairsFeaturizer().get_params()) == shared | {"n_radial", "n_angle"}
+        with pytest.raises(TypeError, match="representation"):
+            StructureFactorFeaturizer(representation="radial")
+        with pytest.raises(TypeError, match="positional"):
+            StructureFactorFeaturizer("radial")
 
     def test_presets(self):
         report = StructureFactorFeaturizer.from_preset("report")
-        assert (report.representation, report.cell, report.scattering, report.n_features) == ("hkl", "niggli", "xray", 666)
-        assert StructureFactorFeaturizer.from_preset("pairs").n_features == 324
-        with pytest.raises(ValueError, match="unknown preset 'powder'; choose one of 'report', 'pairs'"):
+        assert (report.cell, report.scattering, report.n_features) == ("niggli", "xray", 666)
+        with pytest.raises(ValueError, match="unknown preset 'powder'; choose one of 'report'"):
             StructureFactorFeaturizer.from_preset("powder")
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS)
+    @pytest.mark.parametrize("parameters", FEATURIZERS)
     def test_species_without_data_are_named(self, parameters):
         message = r"^Fe1 X1.5 O0.25: there is no xray scattering factor for the dummy species X; scattering='geometry' has one"
-        featurizer = StructureFactorFeaturizer(**parameters)
+        featurizer = make(**parameters)
         with pytest.raises(ValueError, match=message):
             featurizer.featurize(with_dummies())
         with pytest.raises(ValueError, match=message):
             hkl_intensities(with_dummies())
         assert not featurizer.precheck(with_dummies())
         assert featurizer.precheck(heavy_lithium_hydride())
-        points = StructureFactorFeaturizer(**parameters, scattering="geometry")
+        points = make(**parameters, scattering="geometry")
         assert points.precheck(with_dummies())
         assert np.isfinite(points.featurize(with_dummies())).all()
         polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
         with pytest.raises(ValueError, match="Po1: there is no neutron scattering factor for Po; scattering='xray' or"):
             features(polonium, **parameters, scattering="neutron")
 
-    @pytest.mark.parametrize("parameters", REPRESENTATIONS)
+    @pytest.mark.parametrize("parameters", FEATURIZERS)
     def test_ignored_errors_are_rows_of_nan(self, parameters):
-        featurizer = StructureFactorFeaturizer(**parameters)
+        featurizer = make(**parameters)
         rows = featurizer.featurize_many([rock_salt(), with_dummies(), hcp()], ignore_errors=True, pbar=False)
         assert np.isnan(rows).all(axis=1).tolist() == np.isnan(rows).any(axis=1).tolist() == [False, True, False]
         with pytest.raises(ValueError, match=r"row 1: Fe1 X1\.5"):
@@ -475,48 +494,59 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("parameters", "error", "message"),
         [
-            ({"representation": "powder"}, ValueError, "unknown representation 'powder'; choose one of 'hkl', 'radial', 'pairs'"),
             ({"scattering": "light"}, ValueError, "unknown scattering 'light'"),
             ({"cell": "delaunay"}, ValueError, "unknown cell 'delaunay'; choose one of 'niggli', 'primitive'"),
             ({"value": "phase"}, ValueError, "unknown value 'phase'"),
-            ({"hkl_max": 0}, ValueError, "hkl_max must lie between 1 and 20, not 0"),
-            ({"hkl_max": 21}, ValueError, "hkl_max must lie between 1 and 20, not 21"),
+            ({"hkl_max": 0}, ValueError, "hkl_max must be between 1 and 20, not 0"),
+            ({"hkl_max": 21}, ValueError, "hkl_max must be between 1 and 20, not 21"),
             ({"hkl_max": 2.5}, TypeError, "hkl_max must be a whole number, not 2.5"),
             ({"s_max": 2.1}, ValueError, "s_max of 2.1 Å⁻¹ is beyond the tables"),
-            ({"s_max": 0}, ValueError, "s_max must be above 0 Å⁻¹, not 0"),
-            ({"s_max": np.nan}, ValueError, "s_max must be above 0 Å⁻¹, not nan"),
+            ({"s_max": 0}, ValueError, "s_max must be a finite number above 0 Å⁻¹, not 0"),
+            ({"s_max": np.nan}, ValueError, "s_max must be a finite number above 0 Å⁻¹, not nan"),
             ({"s_max": "2"}, TypeError, "s_max must be a number in Å⁻¹, not '2'"),
             ({"s_max": np.inf}, ValueError, "s_max of inf Å⁻¹ is beyond the tables"),
-            ({"s_max": np.inf, "representation": "pairs", "scattering": "geometry"}, ValueError, "s_max must be finite"),
-            ({"representation": "radial", "s_max": 1.9}, ValueError, "with a smearing of 0.02 Å⁻¹, reflections up to 2.03"),
-            ({"representation": "radial", "bin_size": 0.07}, ValueError, "s_max must be a multiple of bin_size, .* 1.47 would be"),
-            ({"b_iso": -0.1}, ValueError, "b_iso must be 0 Å² or more, not -0.1"),
+            (
+                {"s_max": np.inf, "kind": ReflectionPairsFeaturizer, "scattering": "geometry"},
+                ValueError,
+                "s_max must be a finite number",
+            ),
+            ({"kind": PowderPatternFeaturizer, "s_max": 1.9}, ValueError, "with a smearing of 0.02 Å⁻¹, reflections up to 2.03"),
+            (
+                {"kind": PowderPatternFeaturizer, "bin_size": 0.07},
+                ValueError,
+                "s_max must be a multiple of bin_size, .* 1.47 would be",
+            ),
+            ({"b_iso": -0.1}, ValueError, "b_iso must be a finite number of at least 0 Å², not -0.1"),
             ({"b_iso": "low"}, TypeError, "b_iso must be a number in Å², not 'low'"),
-            ({"symprec": 0.0}, ValueError, "symprec must be above 0 Å, not 0.0"),
-            ({"bin_size": None}, TypeError, "bin_size must be a number in Å⁻¹, not None"),
-            ({"smearing": -1.0}, ValueError, "smearing must be 0 Å⁻¹ or more, not -1.0"),
-            ({"n_radial": 0}, ValueError, "n_radial must lie between 1 and 100, not 0"),
-            ({"n_angle": 9}, ValueError, "n_angle must lie between 1 and 8, not 9"),
+            ({"symprec": 0.0}, ValueError, "symprec must be a finite number above 0 Å, not 0.0"),
+            ({"kind": PowderPatternFeaturizer, "bin_size": None}, TypeError, "bin_size must be a number in Å⁻¹, not None"),
+            (
+                {"kind": PowderPatternFeaturizer, "smearing": -1.0},
+                ValueError,
+                "smearing must be a finite number of at least 0 Å⁻¹, not -1.0",
+            ),
+            ({"kind": ReflectionPairsFeaturizer, "n_radial": 0}, ValueError, "n_radial must be between 1 and 100, not 0"),
+            ({"kind": ReflectionPairsFeaturizer, "n_angle": 9}, ValueError, "n_angle must be between 1 and 8, not 9"),
         ],
     )
     def test_parameters(self, parameters, error, message):
         with pytest.raises(error, match=message):
             features(rock_salt(), **parameters)
 
-    @pytest.mark.parametrize("representation", ["radial", "pairs"])
-    def test_too_many_reflections(self, representation):
+    @pytest.mark.parametrize("kind", [PowderPatternFeaturizer, ReflectionPairsFeaturizer])
+    def test_too_many_reflections(self, kind):
         vast = Crystal(90 * np.eye(3), np.zeros((1, 3)), np.array([26]), np.ones(1), np.zeros(1, np.int64))
         message = rf"^Fe1: \d+ reflections are more than the limit of {MAX_REFLECTIONS} .* cell of 729000 Å\^3"
         with pytest.raises(ValueError, match=message):
-            features(vast, representation=representation)
+            features(vast, kind=kind)
         with pytest.raises(ValueError, match=message):
             hkl_intensities(vast, s_max=2.0)
         assert np.isfinite(features(vast)).all()
 
     def test_no_reflection(self):
         with pytest.raises(ValueError, match=r"^Cu1: no reflection below s_max = 0.2 Å⁻¹; choose a larger s_max"):
-            features(COPPER, representation="radial", s_max=0.2, smearing=0.0)
-        assert not features(COPPER, representation="pairs", s_max=0.2).any()
+            features(COPPER, kind=PowderPatternFeaturizer, s_max=0.2, smearing=0.0)
+        assert not features(COPPER, kind=ReflectionPairsFeaturizer, s_max=0.2).any()
 
     def test_infinitely_many_reflections(self):
         with pytest.raises(ValueError, match="s_max must be finite: a crystal has infinitely many"):
@@ -529,7 +559,7 @@ class TestBadInput:
             features(rock_salt(), cell=cell)
 
         def raise_error(*_, **__):
-            from matminer_grid.featurizers.reflections import SPGLIB_ERROR
+            from matminer_grid.featurizers.hkl import SPGLIB_ERROR
 
             raise SPGLIB_ERROR("atoms too close")
 
@@ -552,17 +582,17 @@ class TestBadInput:
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_large_crystal_that_fails_leaves_the_others(sample, monkeypatch, n_jobs):
     """More than a thousand sites are computed in a thread of their own."""
-    kernel = reciprocal.radial_batch
+    kernel = powder.powder_batch
 
-    def short_of_memory(lattices, site_offsets, *arguments):
-        if site_offsets[-1] > 1000:
+    def short_of_memory(scatterers, *arguments):
+        if scatterers[1][-1] > 1000:
             raise MemoryError("no more")
-        kernel(lattices, site_offsets, *arguments)
+        kernel(scatterers, *arguments)
 
-    monkeypatch.setattr(reciprocal, "radial_batch", short_of_memory)
+    monkeypatch.setattr(powder, "powder_batch", short_of_memory)
     crystals = [sample[0], supercell(sample[1], 8 * np.eye(3, dtype=int)), *sample[2:150]]
     assert crystals[1].n_sites > 1000
-    featurizer = StructureFactorFeaturizer("radial")
+    featurizer = PowderPatternFeaturizer()
     featurizer.set_n_jobs(n_jobs)
     found = featurizer.featurize_many(crystals, ignore_errors=True, pbar=False)
     assert np.isnan(found[1]).all()

@@ -13,7 +13,16 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from tqdm.auto import tqdm
 
-from matminer_grid import CrystalDissimilarity, EMDSearch, GRIDFeaturizer, StructureFactorFeaturizer, composition_emd, grid_emd
+from matminer_grid import (
+    CrystalDissimilarity,
+    EMDSearch,
+    GRIDFeaturizer,
+    PowderPatternFeaturizer,
+    ReflectionPairsFeaturizer,
+    StructureFactorFeaturizer,
+    composition_emd,
+    grid_emd,
+)
 from matminer_grid.crystals.composition import element_fractions
 
 if TYPE_CHECKING:
@@ -23,8 +32,12 @@ if TYPE_CHECKING:
 
     from benchmarks.moduli.task import Task
 
-STRUCTURE_FACTORS = {f"structure factors: {representation}": representation for representation in ("hkl", "radial", "pairs")}
-"""Descriptor and representation of the StructureFactorFeaturizer."""
+STRUCTURE_FACTORS = {
+    "structure factors: hkl": StructureFactorFeaturizer(),
+    "structure factors: radial": PowderPatternFeaturizer(),
+    "structure factors: pairs": ReflectionPairsFeaturizer(),
+}
+"""Descriptor and its featurizer."""
 
 DESCRIPTORS = ("composition", "RDF", "GRID", "GRID + composition", *STRUCTURE_FACTORS)
 """In the order of the table."""
@@ -145,7 +158,7 @@ class Features:
             return self._featurizer.featurize_sparse(self.task.crystals)
         if descriptor == "RDF":
             return self._featurizer.rdf_many(self.task.crystals)
-        return StructureFactorFeaturizer(STRUCTURE_FACTORS[descriptor]).featurize_many(self.task.crystals, pbar=False)
+        return STRUCTURE_FACTORS[descriptor].featurize_many(self.task.crystals, pbar=False)
 
     def _distributions(self, descriptor: str) -> tuple[np.ndarray | scipy.sparse.csr_array, int, float]:
         """Give histograms that EMDs are computed of, with their number of groups and bin size."""
@@ -154,7 +167,7 @@ class Features:
             return histograms, self._featurizer.n_groups, self._featurizer.bin_size
         if descriptor == "RDF":
             return histograms / histograms.sum(axis=1, keepdims=True), 1, self._featurizer.bin_size
-        return histograms, 1, StructureFactorFeaturizer(STRUCTURE_FACTORS[descriptor]).bin_size
+        return histograms, 1, STRUCTURE_FACTORS["structure factors: radial"].bin_size
 
     def _vectors(self, descriptor: str) -> np.ndarray:
         if descriptor == "GRID + composition":

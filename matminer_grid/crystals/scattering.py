@@ -9,12 +9,12 @@ import json
 import math
 from functools import cache
 from importlib.resources import files
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymatgen.core import Element
 
+from matminer_grid._validation import check_choice, check_number
 from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check_scattering(scattering: str, s_max: float, b_iso: float) -> None:
     ----------
     scattering : {"xray", "neutron", "electrons", "geometry"}
     s_max : float
-        Largest |S| = 2 s that is asked for, in Å⁻¹.
+        Largest |S| = 2 s that is asked for, in Å⁻¹; may be infinite.
     b_iso : float
         Isotropic displacement parameter B in Å².
 
@@ -57,15 +57,10 @@ def check_scattering(scattering: str, s_max: float, b_iso: float) -> None:
     TypeError, ValueError
         A parameter is of the wrong type or out of range, among it an `s_max` beyond the tables of X-ray scattering factors.
     """
-    if scattering not in SCATTERING:
-        raise ValueError(f"unknown scattering {scattering!r}; choose one of {', '.join(map(repr, SCATTERING))}")
-    for name, value, unit in (("s_max", s_max, "Å⁻¹"), ("b_iso", b_iso, "Å²")):
-        if not isinstance(value, Real) or isinstance(value, bool):
-            raise TypeError(f"{name} must be a number in {unit}, not {value!r}")
-    if not s_max > 0:
-        raise ValueError(f"s_max must be above 0 Å⁻¹, not {s_max!r}")
-    if not (math.isfinite(b_iso) and b_iso >= 0):
-        raise ValueError(f"b_iso must be 0 Å² or more, not {b_iso!r}")
+    check_choice("scattering", scattering, SCATTERING)
+    check_number("b_iso", b_iso, unit="Å²")
+    if s_max != math.inf:
+        check_number("s_max", s_max, low_ok=False, unit="Å⁻¹")
     if scattering == "xray" and s_max > 2 * XRAY_S_LIMIT + 1e-9:
         raise ValueError(
             f"s_max of {s_max:g} Å⁻¹ is beyond the tables of X-ray scattering factors, which end at |S| = {2 * XRAY_S_LIMIT:g} Å⁻¹ "

@@ -2,6 +2,14 @@
 
 from matminer_grid.featurizers.chemistry import ChemistryFeaturizer
 from matminer_grid.featurizers.grid import GRIDFeaturizer
-from matminer_grid.featurizers.structure_factor import StructureFactorFeaturizer
+from matminer_grid.featurizers.hkl import StructureFactorFeaturizer
+from matminer_grid.featurizers.pairs import ReflectionPairsFeaturizer
+from matminer_grid.featurizers.powder import PowderPatternFeaturizer
 
-__all__ = ["ChemistryFeaturizer", "GRIDFeaturizer", "StructureFactorFeaturizer"]
+__all__ = [
+    "ChemistryFeaturizer",
+    "GRIDFeaturizer",
+    "PowderPatternFeaturizer",
+    "ReflectionPairsFeaturizer",
+    "StructureFactorFeaturizer",
+]

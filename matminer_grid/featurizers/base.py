@@ -16,10 +16,10 @@ from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 from tqdm.auto import tqdm
 
-from matminer_grid._threads import in_threads, n_threads, new_flag, watching
-from matminer_grid.crystals.crystal import Crystal
+from matminer_grid._threads import in_threads, n_threads, new_flag
+from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.crystals.inputs import as_crystals
-from matminer_grid.crystals.table import CrystalTable, read_structures
+from matminer_grid.featurizers._parts import in_parts, read_valid, spread_rows
 from matminer_grid.kernels.arrays import compress
 
 if TYPE_CHECKING:
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matminer_grid._threads import Flag
+    from matminer_grid.crystals.table import CrystalTable
 
 T = TypeVar("T")
 
 CHUNK_SIZE = 128
 """Structures handed to a kernel at once."""
-
-PIECE_SITES = 4000
-"""Sites that are computed before Ctrl-C is looked for."""
 
 CACHED_ROWS = 8
 """Rows of dense features that stay in cache while they are made sparse."""
@@ -65,6 +63,27 @@ class CrystalFeaturizer(BaseFeaturizer):
     @abstractmethod
     def _featurize_table(self, table: CrystalTable, out: NDArray[np.float64]) -> dict[int, Exception]:
         """Fill the rows of `out`; give the errors of the rows that failed."""
+
+    def precheck(self, structure: Structure | Crystal) -> bool:
+        """Tell whether a structure can be featurized; disorder, isotopes and dummy species are fine.
+
+        Parameters
+        ----------
+        structure : pymatgen.core.Structure or Crystal
+
+        Returns
+        -------
+        bool
+        """
+        try:
+            as_crystal(structure)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    def implementors(self) -> list[str]:
+        """Who wrote the featurizer."""
+        return ["matminer-grid developers"]
 
     def featurize(self, structure: Structure | Crystal) -> NDArray[np.float64]:
         """Compute the features of one structure.
@@ -142,17 +161,17 @@ class CrystalFeaturizer(BaseFeaturizer):
 
         def compute(start: int) -> tuple[scipy.sparse.csr_array, dict[int, Exception]]:
             chunk = structures[start : start + CHUNK_SIZE]
-            table, rows, errors = _read(chunk)
+            table, rows, errors = read_valid(chunk)
             buffer = np.empty((min(CACHED_ROWS, len(table)), self.n_features))
             parts = []
             for first in range(0, len(table), CACHED_ROWS):
                 dense = buffer[: len(table) - first]
-                for row, error in in_pieces(self._featurize_table, table[first : first + CACHED_ROWS], dense, stop).items():
+                for row, error in in_parts(self._featurize_table, table[first : first + CACHED_ROWS], dense, stop).items():
                     errors[int(rows[first + row])] = error
                     dense[row] = 0
                 offsets, columns, values = compress(dense)
                 parts.append(scipy.sparse.csr_array((values, columns, offsets), shape=dense.shape))
-            return _spread_rows(parts, rows, errors, (len(chunk), self.n_features)), dict(sorted(errors.items()))
+            return spread_rows(parts, rows, errors, (len(chunk), self.n_features)), dict(sorted(errors.items()))
 
         all_errors: dict[int, Exception] = {}
         blocks = [scipy.sparse.csr_array((0, self.n_features))]
@@ -307,80 +326,14 @@ class CrystalFeaturizer(BaseFeaturizer):
 
     def _fill(self, structures: Sequence[Any], out: NDArray[np.float64], stop: Flag | None = None) -> dict[int, Exception]:
         """Fill one row of `out` for each structure, with NaN where it fails; give the errors by row."""
-        table, rows, errors = _read(structures)
+        table, rows, errors = read_valid(structures)
         features = out if not errors else np.empty((len(table), self.n_features))
-        failed = in_pieces(self._featurize_table, table, features, stop)
+        failed = in_parts(self._featurize_table, table, features, stop)
         if features is not out:
             out[rows] = features
         errors |= {int(rows[row]): error for row, error in failed.items()}
         out[list(errors)] = np.nan
         return dict(sorted(errors.items()))
-
-
-def in_pieces(
-    compute: Callable[[CrystalTable, NDArray[np.float64]], dict[int, Exception]],
-    table: CrystalTable,
-    out: NDArray[np.float64],
-    stop: Flag | None = None,
-) -> dict[int, Exception]:
-    """Fill rows and give errors by row, as the function does: for some thousand sites at once, so that Ctrl-C is heard in between.
-
-    Where memory fails, one row at a time, to name the large one. A flag that is raised makes it give up.
-    """
-    stop = new_flag() if stop is None else stop
-    errors: dict[int, Exception] = {}
-    first = 0
-    while first < len(table) and not stop[0]:
-        end = int(np.searchsorted(table.site_offsets, table.site_offsets[first] + PIECE_SITES, side="right")) - 1
-        end = max(first + 1, end)
-        piece = table if end - first == len(table) else table[first:end]
-        try:
-            with watching(stop):
-                found = compute(piece, out[first:end])
-        except MemoryError as error:
-            if len(piece) > 1:
-                found = {
-                    row: problem
-                    for row in range(len(piece))
-                    for problem in in_pieces(compute, piece[row : row + 1], out[first + row : first + row + 1], stop).values()
-                }
-            else:
-                found = {0: _too_large(piece[0], error)}
-        errors |= {first + row: problem for row, problem in found.items()}
-        first = end
-    if stop[0]:
-        raise InterruptedError("featurizing was stopped before it came to its end")
-    return errors
-
-
-def _too_large(crystal: Crystal, error: MemoryError) -> MemoryError:
-    return MemoryError(
-        f"{crystal.formula}: a cell of {crystal.n_sites:,} site(s) and {crystal.volume:,.0f} Å³ takes more memory than there is "
-        f"({error}); choose a smaller cutoff, fewer groups or a smaller cell"
-    )
-
-
-def _read(structures: Sequence[Any]) -> tuple[CrystalTable, NDArray[np.int64], dict[int, Exception]]:
-    """Give the valid structures as a table, their rows, and the errors of the others by row."""
-    if isinstance(structures, CrystalTable):
-        errors: dict[int, Exception] = dict(structures.errors())
-        rows = np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64)
-        return (structures[rows] if errors else structures), rows, errors
-    table, errors = read_structures(structures)
-    return table, np.array([row for row in range(len(structures)) if row not in errors], dtype=np.int64), errors
-
-
-def _spread_rows(
-    parts: list[scipy.sparse.csr_array], rows: NDArray[np.int64], errors: dict[int, Exception], shape: tuple[int, int]
-) -> scipy.sparse.csr_array:
-    """Stack sparse rows; where some failed, put the others in their places and NaN into the first column of those."""
-    stacked = scipy.sparse.vstack(parts, format="csr") if parts else scipy.sparse.csr_array((0, shape[1]))
-    if not errors:
-        return stacked
-    failed = np.array(list(errors), dtype=np.int64)
-    marks = scipy.sparse.csr_array((np.full(len(failed), np.nan), (failed, np.zeros(len(failed), np.int64))), shape=shape)
-    places = scipy.sparse.csr_array((np.ones(len(rows)), (rows, np.arange(len(rows)))), shape=(shape[0], len(rows)))
-    return scipy.sparse.csr_array(places @ stacked + marks)
 
 
 def _error_text(error: Exception | None) -> str | float:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import closing
 from itertools import pairwise
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from matminer_grid._threads import new_flag
+from matminer_grid._validation import check_choice, check_multiple, check_number, check_whole
 from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.crystals.table import CrystalTable
-from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer, in_pieces
+from matminer_grid.featurizers._parts import in_parts
+from matminer_grid.featurizers.base import CHUNK_SIZE, CrystalFeaturizer
 from matminer_grid.kernels import grid as kernels
 from matminer_grid.kernels.neighbors import OK, PROBLEMS
 
@@ -52,18 +52,7 @@ def bin_edges(cutoff: float, bin_size: float) -> NDArray[np.float64]:
     >>> bin_edges(1.0, 0.25)
     array([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    for name, value in (("cutoff", cutoff), ("bin_size", bin_size)):
-        if not isinstance(value, Real) or isinstance(value, bool):
-            raise TypeError(f"{name} must be a number in Å, not {value!r}")
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be above 0 Å, not {value!r}")
-    n_bins = round(cutoff / bin_size)
-    if n_bins < 1 or abs(n_bins * bin_size - cutoff) > 1e-8:
-        nearest = max(n_bins, 1) * bin_size
-        raise ValueError(
-            f"cutoff must be a multiple of bin_size, and {cutoff!r} is none of {bin_size!r}: "
-            f"{nearest:g} would be, or the bin size {cutoff / max(n_bins, 1):g}"
-        )
+    n_bins = check_multiple("cutoff", cutoff, "bin_size", bin_size, unit="Å")
     return np.arange(n_bins + 1, dtype=np.float64) * bin_size
 
 
@@ -132,8 +121,7 @@ class GRIDFeaturizer(CrystalFeaturizer):
         ValueError
             The preset is unknown.
         """
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r}; choose one of {', '.join(map(repr, PRESETS))}")
+        check_choice("preset", preset, PRESETS)
         return cls(**PRESETS[preset])
 
     @property
@@ -153,31 +141,8 @@ class GRIDFeaturizer(CrystalFeaturizer):
 
     def _check_parameters(self) -> None:
         self.bin_edges  # noqa: B018  checks cutoff and bin_size
-        if not isinstance(self.n_groups, Integral) or isinstance(self.n_groups, bool):
-            raise TypeError(f"n_groups must be a whole number, not {self.n_groups!r}")
-        if self.n_groups < 1:
-            raise ValueError(f"n_groups must be at least 1, not {self.n_groups}")
-        if not isinstance(self.smearing, Real) or isinstance(self.smearing, bool):
-            raise TypeError(f"smearing must be a number in Å, not {self.smearing!r}")
-        if not (math.isfinite(self.smearing) and self.smearing >= 0):
-            raise ValueError(f"smearing must be 0 Å or more, not {self.smearing!r}")
-
-    def precheck(self, structure: Structure | Crystal) -> bool:
-        """Tell whether a structure can be featurized: it is a valid crystal; disorder, isotopes and dummy species are fine.
-
-        Parameters
-        ----------
-        structure : pymatgen.core.Structure or Crystal
-
-        Returns
-        -------
-        bool
-        """
-        try:
-            as_crystal(structure)
-        except (TypeError, ValueError):
-            return False
-        return True
+        check_whole("n_groups", self.n_groups)
+        check_number("smearing", self.smearing, unit="Å")
 
     def grid(self, structure: Structure | Crystal) -> NDArray[np.float64]:
         """Compute the GRID in its natural form.
@@ -246,7 +211,7 @@ class GRIDFeaturizer(CrystalFeaturizer):
 
         def count(start: int) -> dict[int, Exception]:
             rows = slice(start, start + CHUNK_SIZE)
-            errors = in_pieces(self._count, table[rows], counts[rows], stop)
+            errors = in_parts(self._count, table[rows], counts[rows], stop)
             return {start + row: error for row, error in errors.items()}
 
         with closing(self._in_threads(count, range(0, len(table), CHUNK_SIZE), stop)) as results:
@@ -285,10 +250,6 @@ class GRIDFeaturizer(CrystalFeaturizer):
                 "doi={10.1039/D2DD00054G}}"
             )
         ]
-
-    def implementors(self) -> list[str]:
-        """Who wrote the featurizer."""
-        return ["matminer-grid developers"]
 
 
 def _run(kernel: Any, table: CrystalTable, *arguments: Any) -> dict[int, Exception]:

@@ -1,33 +1,63 @@
-"""Reflections of a crystal, and the cells that they may be indexed in."""
+"""Reflections of a crystal, and the base of the featurizers made of them."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import spglib
 
 from matminer_grid._threads import interruptible
 from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.crystals.scattering import check_scattering, missing_scattering, scattering_coefficients
-from matminer_grid.kernels import reciprocal
+from matminer_grid.crystals.table import CrystalTable
+from matminer_grid.featurizers.base import CrystalFeaturizer
+from matminer_grid.kernels import structure_factor as kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from pymatgen.core import Structure
 
-    from matminer_grid.crystals.table import CrystalTable
-
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
+    Scatterers = tuple[FloatArray, IntArray, FloatArray, IntArray, IntArray, FloatArray, IntArray, FloatArray, float]
 
 MAX_REFLECTIONS = 1_000_000
 """Reflections of half a sphere that are computed for one structure; those of about 4,000 atoms up to 2 Å⁻¹."""
 
-SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)
-"""What versions of spglib raise that don't give None where they fail."""
+REPORT = (
+    "@techreport{Cumby2021,"
+    "title={Interpretable crystal descriptions across length scales for materials discovery: Final Report},"
+    "author={Cumby, James and Seth, Sohan},"
+    "institution={AI 4 Science Discovery Network+},"
+    "year={2021},"
+    "doi={10.5258/SOTON/P0038}}"
+)
+
+FACTORS = {
+    "xray": (
+        "@article{DoyleTurner1968,"
+        "title={Relativistic Hartree-Fock X-ray and electron scattering factors},"
+        "author={Doyle, P. A. and Turner, P. S.},"
+        "journal={Acta Crystallographica Section A},"
+        "volume={24},"
+        "pages={390--397},"
+        "year={1968},"
+        "doi={10.1107/S0567739468000756}}"
+    ),
+    "neutron": (
+        "@book{DianouxLander2003,"
+        "title={Neutron Data Booklet},"
+        "author={Dianoux, Albert-Jos{\\'e} and Lander, Gerry},"
+        "edition={2},"
+        "publisher={Old City},"
+        "year={2003}}"
+    ),
+}
+"""Where scattering factors come from."""
 
 
 class Reflections(NamedTuple):
@@ -59,7 +89,7 @@ def hkl_intensities(
     s_max : float, default 1.0
         Largest |S| in Å⁻¹; at most 2 for X-rays.
     scattering : {"xray", "neutron", "electrons", "geometry"}, default "xray"
-        As for :class:`StructureFactorFeaturizer`.
+        As for :class:`~matminer_grid.StructureFactorFeaturizer`.
     b_iso : float, default 0.0
         Isotropic displacement parameter B in Å².
 
@@ -91,17 +121,16 @@ def hkl_intensities(
     check_scattering(scattering, s_max, b_iso)
     if not math.isfinite(s_max):
         raise ValueError("s_max must be finite: a crystal has infinitely many reflections")
-    species, kinds = np.unique(crystal.numbers, return_inverse=True)
-    coefficients = scattering_coefficients(species, scattering)
-    for number in species[np.isnan(coefficients[:, 0])].tolist():
-        raise ValueError(f"{crystal.formula}: {missing_scattering(number, scattering)}")
-    arrays = (crystal.lattice, crystal.frac_coords, kinds, crystal.occupancies, crystal.site_index)
+    table = CrystalTable.from_crystals([crystal])
+    scatterers = scatterers_of(table, scattering, b_iso)
+    for error in without_data(table, scattering, scatterers).values():
+        raise error
     hkl, _, s, real, imag, count = interruptible(
-        *(reciprocal.structure_factors, *arrays, coefficients, float(b_iso), float(s_max), MAX_REFLECTIONS),
-        n_sites=crystal.n_sites,
+        *(kernels.structure_factors, scatterers, 0, float(s_max), MAX_REFLECTIONS), n_sites=crystal.n_sites
     )
     if count > MAX_REFLECTIONS:
-        raise ValueError(too_many(crystal, count))
+        raise ValueError(_too_many(crystal, count))
+    kinds, coefficients = scatterers[4], scatterers[7]
     forward = crystal.occupancies @ coefficients[kinds, 0] / crystal.occupancies.sum()
     h, k, l_ = np.sign(hkl.T)
     sign = np.where(h != 0, h, np.where(k != 0, k, l_))
@@ -115,7 +144,7 @@ def hkl_intensities(
     )
 
 
-def too_many(crystal: Crystal, count: int) -> str:
+def _too_many(crystal: Crystal, count: int) -> str:
     """Say that a crystal has too many reflections."""
     return (
         f"{crystal.formula}: {count} reflections are more than the limit of {MAX_REFLECTIONS} (half a sphere, cell of "
@@ -123,40 +152,71 @@ def too_many(crystal: Crystal, count: int) -> str:
     )
 
 
-@cache
-def miller_indices(hkl_max: int) -> IntArray:
-    """One of each Friedel pair of indices up to hkl_max, and (0, 0, 0); by h² + k² + l², then with the highest first."""
-    indices = np.stack(np.meshgrid(*[np.arange(-hkl_max, hkl_max + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    indices = indices[len(indices) // 2 :][::-1]
-    return np.ascontiguousarray(indices[np.argsort((indices**2).sum(axis=1), kind="stable")])
+def scatterers_of(table: CrystalTable, scattering: str, b_iso: float) -> Scatterers:
+    """Give the arrays of crystals as the kernels take them; coefficients are NaN for species without data."""
+    species, kinds = np.unique(table.numbers, return_inverse=True)
+    return (
+        *(table.lattices, table.site_offsets, table.frac_coords, table.species_offsets, kinds),
+        *(table.occupancies, table.site_index, scattering_coefficients(species, scattering), float(b_iso)),
+    )
 
 
-def site_contents(table: CrystalTable) -> IntArray:
-    """Give the sites of a table numbers, shape (S,); sites that hold the same have the same number."""
-    if len(table.numbers) == len(table.frac_coords) and (table.occupancies == 1).all():
-        return table.numbers
-    site = table.site_index + np.repeat(table.site_offsets[:-1], np.diff(table.species_offsets))
-    held: list[list[tuple[int, float]]] = [[] for _ in range(len(table.frac_coords))]
-    for i, number, occupancy in zip(site.tolist(), table.numbers.tolist(), table.occupancies.round(6).tolist(), strict=True):
-        held[i].append((number, occupancy))
-    known: dict[tuple[tuple[int, float], ...], int] = {}
-    return np.array([known.setdefault(tuple(sorted(content)), len(known) + 1) for content in held], dtype=np.int64)
+def without_data(table: CrystalTable, scattering: str, scatterers: Scatterers) -> dict[int, Exception]:
+    """Give the errors of the rows that hold a species without data, and name the first of these."""
+    kinds, coefficients = scatterers[4], scatterers[7]
+    row_of_species = np.repeat(np.arange(len(table)), np.diff(table.species_offsets))
+    errors: dict[int, Exception] = {}
+    for i in np.nonzero(np.isnan(coefficients[kinds, 0]))[0].tolist():
+        row = int(row_of_species[i])
+        if row not in errors:
+            errors[row] = ValueError(f"{table[row].formula}: {missing_scattering(int(table.numbers[i]), scattering)}")
+    return errors
 
 
-def standard_lattice(lattice: FloatArray, frac_coords: FloatArray, contents: IntArray, cell: str, symprec: float) -> FloatArray:
-    """Give the lattice vectors of spglib's standard primitive or conventional cell, as rows, in Å, not idealised.
+class ReflectionFeaturizer(CrystalFeaturizer):
+    """Base of the featurizers of reflections: what scatters, and how far.
 
-    Raises
-    ------
-    ValueError
-        spglib finds none.
+    A subclass fills rows in ``_featurize_scatterers``.
     """
-    try:
-        found = spglib.standardize_cell(
-            (lattice, frac_coords, contents), to_primitive=cell == "primitive", no_idealize=True, symprec=symprec
-        )
-    except SPGLIB_ERROR as error:
-        raise ValueError(f"spglib found no {cell} cell ({error}); choose another symprec, or cell='niggli'") from error
-    if found is None:
-        raise ValueError(f"spglib found no {cell} cell; choose another symprec, or cell='niggli'")
-    return found[0]
+
+    scattering: str
+    b_iso: float
+    s_max: float
+
+    @abstractmethod
+    def _featurize_scatterers(self, table: CrystalTable, scatterers: Scatterers, out: FloatArray) -> dict[int, Exception]:
+        """Fill the rows of `out`; give the errors of the rows that failed."""
+
+    def _check_parameters(self) -> None:
+        check_scattering(self.scattering, self.s_max, self.b_iso)
+
+    def precheck(self, structure: Structure | Crystal) -> bool:
+        """Tell whether a structure can be featurized: it is valid and all that it holds has a scattering factor."""
+        try:
+            numbers = as_crystal(structure).numbers
+        except (TypeError, ValueError):
+            return False
+        return not np.isnan(scattering_coefficients(np.unique(numbers), self.scattering)).any()
+
+    def _featurize_table(self, table: CrystalTable, out: FloatArray) -> dict[int, Exception]:
+        scatterers = scatterers_of(table, self.scattering, self.b_iso)
+        return self._featurize_scatterers(table, scatterers, out) | without_data(table, self.scattering, scatterers)
+
+    def _run(
+        self, kernel: Callable[..., None], table: CrystalTable, scatterers: Scatterers, parameters: tuple[Any, ...], out: FloatArray
+    ) -> dict[int, Exception]:
+        """Call a kernel that takes all reflections up to s_max."""
+        status, counts = np.empty(len(table), np.int64), np.empty(len(table), np.int64)
+        arguments = (scatterers, *parameters, MAX_REFLECTIONS, out, status, counts)
+        interruptible(kernel, *arguments, n_sites=len(table.frac_coords))
+        errors: dict[int, Exception] = {}
+        for row in np.nonzero(status)[0].tolist():
+            text = _too_many(table[row], counts[row])
+            if status[row] == kernels.NO_REFLECTIONS:
+                text = f"{table[row].formula}: no reflection below s_max = {self.s_max:g} Å⁻¹; choose a larger s_max"
+            errors[row] = ValueError(text)
+        return errors
+
+    def citations(self) -> list[str]:
+        """BibTeX of where the descriptor and the scattering factors come from."""
+        return [REPORT, *[source for scattering, source in FACTORS.items() if scattering == self.scattering]]

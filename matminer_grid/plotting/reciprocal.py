@@ -118,7 +118,7 @@ def plot_radial_pattern(
     Parameters
     ----------
     pattern : array-like of shape (n_bins,) or (n_crystals, n_bins)
-        Fractions of the intensity, as a StructureFactorFeaturizer of the representation "radial" gives them.
+        Fractions of the intensity, as :class:`matminer_grid.PowderPatternFeaturizer` gives them.
     bin_edges : array-like of shape (n_bins + 1,)
         Edges of the bins of S = 1/d, in Å⁻¹.
     labels : sequence of str, of length n_crystals, optional

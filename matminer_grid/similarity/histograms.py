@@ -140,8 +140,8 @@ def group_scales(n_groups: int, bin_size: float, group_weights: ArrayLike | None
 
 
 def exact_sums(scales: NDArray[np.float64], n_bins: int) -> tuple[NDArray[np.float64], float]:
-    """Round the groups' factors to a unit of which 2^52 hold every distance; give them, and what rounds other numbers to it."""
-    unit = 2.0 ** (np.ceil(np.log2(scales.sum() * n_bins)) - 52)
+    """Round the groups' factors to a unit of which 2^53 hold every distance; give them, and what rounds other numbers to it."""
+    unit = 2.0 ** (np.ceil(np.log2(1.001 * scales.sum() * n_bins)) - 53)  # rounded up they may be a little larger
     return np.rint(scales / unit) * unit, float(1.5 * 2.0**52 * unit)
 
 

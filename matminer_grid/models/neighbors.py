@@ -117,7 +117,8 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         """
         if not hasattr(self, "search_"):
             raise NotFittedError("this GRIDNeighborsRegressor is not fitted yet: call fit with known crystals first")
-        distances, indices = self.search_.kneighbors([] if X is None else X, self.n_neighbors)
+        queries = self.dissimilarity_.describe(X, n_jobs=self.n_jobs)
+        distances, indices = self.search_.kneighbors(queries, self.n_neighbors)
         known = self.y_[indices]
         if self.weights == "uniform":
             return known.mean(axis=1)

@@ -157,7 +157,10 @@ class TestFeaturize:
         assert {piece: piece.stat().st_mtime_ns for piece in times} == times
         crystals[60:80].to_parquet(data / "part-00003.parquet")
         changed = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
-        assert "it was changed after it had been done; remove" in changed.failed_partitions[data / "part-00003.parquet"]
+        assert (
+            "it was changed after 10 structures, its own or read with it, had been computed; remove"
+            in changed.failed_partitions[data / "part-00003.parquet"]
+        )
         with pytest.raises(ValueError, match="begun with dtype 'float64', not 'float32'"):
             featurize_partitions(client, data, tmp_path / "features", FEATURIZER, dtype="float32")
 

@@ -5,14 +5,14 @@ batch system. A data set is a folder of Parquet files of crystals, its partition
 under the same paths and share nothing else. Each task computes in one thread, so a worker's threads are as many tasks at once.
 """
 
-from matminer_grid.pipeline.features import FeaturizeReport, featurize_files, load_features
+from matminer_grid.pipeline._run import Report
+from matminer_grid.pipeline.features import featurize_files, featurize_partitions, load_features
 from matminer_grid.pipeline.matrix import emd_matrix, load_emd_matrix
 from matminer_grid.pipeline.neighbors import kneighbors
-from matminer_grid.pipeline.partitions import PartitionsReport, featurize_partitions, load_predictions, predict_partitions
+from matminer_grid.pipeline.predictions import load_predictions, predict_partitions
 
 __all__ = [
-    "FeaturizeReport",
-    "PartitionsReport",
+    "Report",
     "emd_matrix",
     "featurize_files",
     "featurize_partitions",

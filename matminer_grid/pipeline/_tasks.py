@@ -51,15 +51,15 @@ def partition_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
         for file in files:
             if not file.is_file():
                 raise FileNotFoundError(f"{file}: there is no such file or folder")
-    for name, count in Counter(piece_name(file) for file in files).items():
+    for name, count in Counter(map(unit_name, files)).items():
         if count > 1:
-            raise ValueError(f"{count} partitions would have the output {name}; give them different names")
+            raise ValueError(f"{count} partitions would have the output part-{name}.*.parquet; give them different names")
     return sorted(files, key=lambda file: file.name)
 
 
-def piece_name(file: Path) -> str:
-    """Name the output of a partition, so that :func:`~matminer_grid.pipeline.features.load_features` finds it."""
-    return f"part-{file.stem.removeprefix('part-')}.parquet"
+def unit_name(file: Path) -> str:
+    """Name the unit of work, and so the parts, of a partition."""
+    return file.stem.removeprefix("part-")
 
 
 def count_rows(file: Path) -> int:

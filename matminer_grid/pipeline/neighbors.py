@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import clone
 
+from matminer_grid._validation import check_whole
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.io.parquet import load_crystals
-from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, piece_name
-from matminer_grid.pipeline.features import load_features
-from matminer_grid.similarity.dissimilarity import checked_dissimilarity
+from matminer_grid.pipeline._parts import part_files, read_units
+from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, unit_name
+from matminer_grid.pipeline.features import read_features
+from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals, checked_dissimilarity
 from matminer_grid.similarity.search import TIE, EMDSearch
 
 if TYPE_CHECKING:
@@ -22,116 +22,122 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from matminer_grid.similarity.dissimilarity import DescribedCrystals
-
     Neighbors = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def kneighbors(
     client: Any,
-    search: EMDSearch,
+    inputs: str | Path | Iterable[str | Path],
     X: Any,
-    references: str | Path | Iterable[str | Path],
-    k: int = 1,
     *,
+    n_neighbors: int = 5,
+    dissimilarity: CrystalDissimilarity | None = None,
     features: str | Path | None = None,
     pbar: bool = False,
 ) -> Neighbors:
-    """Find the k nearest references of each query, exactly, where the references are partitions on a Dask cluster.
+    """Find the nearest references of each query, exactly, where the references are partitions on a Dask cluster.
 
-    Each partition answers with its best k. The result is that of one :class:`~matminer_grid.similarity.EMDSearch` over all
+    Each partition answers with its best. The result is that of one :class:`~matminer_grid.similarity.EMDSearch` over all
     partitions: ties go to the lower row.
 
     Parameters
     ----------
     client : dask.distributed.Client
-    search : EMDSearch
-        The settings; it needn't be fitted.
+    inputs : str, Path, or several
+        The references: a folder of Parquet files of crystals that client and workers see, or the files.
     X : structures or DescribedCrystals
         The queries, as for :meth:`EMDSearch.kneighbors`.
-    references : str, Path, or several
-        A folder of Parquet files of crystals that client and workers see, or the files.
-    k : int, default 1
+    n_neighbors : int, default 5
         Number of neighbours.
+    dissimilarity : CrystalDissimilarity, optional
+        ``CrystalDissimilarity()`` by default.
     features : str or Path, optional
-        Folder that :func:`featurize_partitions` wrote for the references, with the search's GRIDFeaturizer. It saves the time to
-        featurize them, and leaves out those that failed.
+        Folder that :func:`featurize_partitions` wrote for the references, with the dissimilarity's featurizer. It saves the time
+        to featurize them, and leaves out those that failed.
     pbar : bool
         Whether to show progress.
 
     Returns
     -------
-    distances : ndarray of shape (n_queries, k)
-        Weighted sums of the dissimilarities, ascending.
-    indices : ndarray of shape (n_queries, k)
+    distances : ndarray of shape (n_queries, n_neighbors)
+        Dissimilarities, ascending.
+    indices : ndarray of shape (n_queries, n_neighbors)
         Rows of the references: those of all files, one after another in the order of their names.
 
     Raises
     ------
     ImportError, TypeError
-        Dask is missing; `client` is no Dask client, `search` no EMDSearch.
+        Dask is missing; `client` is no Dask client, `dissimilarity` no CrystalDissimilarity.
     FileNotFoundError, ValueError
-        The queries or k are invalid, or a partition can't be read or featurized: the message names it.
+        The queries or n_neighbors are invalid, a partition can't be read or featurized, or its features are missing: the message
+        names it.
 
     Examples
     --------
     >>> import tempfile
     >>> from pathlib import Path
     >>> from dask.distributed import Client
-    >>> from matminer_grid import EMDSearch
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> from matminer_grid.pipeline import kneighbors
     >>> crystals = load_mp_elasticity_table().crystals
     >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
     ...     crystals[:20].to_parquet(Path(folder) / "a.parquet")
     ...     crystals[20:40].to_parquet(Path(folder) / "b.parquet")
-    ...     distances, indices = kneighbors(client, EMDSearch(), crystals[[7, 23]], folder, k=3)
+    ...     distances, indices = kneighbors(client, folder, crystals[[7, 23]], n_neighbors=3)
     >>> indices[:, 0]
     array([ 7, 23])
     """
     check_client(client)
-    if not isinstance(search, EMDSearch):
-        raise TypeError(f"search must be an EMDSearch, not {type(search).__name__}")
-    if not isinstance(k, Integral) or isinstance(k, bool):
-        raise TypeError(f"k must be a whole number, not {k!r}")
-    queries = checked_dissimilarity(search.dissimilarity).describe(X)
-    search = clone(search).set_params(n_jobs=1)
-    files = partition_files(references)
+    dissimilarity = checked_dissimilarity(dissimilarity)
+    check_whole("n_neighbors", n_neighbors)
+    queries = dissimilarity.describe(X)
+    files = partition_files(inputs)
     counts = np.array([count_rows(file) for file in files])
     starts = (np.cumsum(counts) - counts)[counts > 0]
     files = [file for file, count in zip(files, counts, strict=True) if count]
-    pieces = [None if features is None else Path(features).absolute() / piece_name(file) for file in files]
-    available = sum(count_rows(piece or file) for file, piece in zip(files, pieces, strict=True))
-    if not 1 <= k <= available:
-        raise ValueError(f"k must be between 1 and the number of references, {available}, not {k}")
-    tasks = [(file, piece, int(k)) for file, piece in zip(files, pieces, strict=True)]
-    best: Neighbors = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
-    shared = {"search": search, "queries": queries}
+    parts = [None if features is None else _parts_of(file, Path(features).absolute()) for file in files]
+    available = sum(count_rows(one) for file, some in zip(files, parts, strict=True) for one in some or [file])
+    if n_neighbors > available:
+        raise ValueError(f"n_neighbors must be between 1 and the number of references, {available}, not {n_neighbors}")
+    tasks = [(file, some, int(n_neighbors)) for file, some in zip(files, parts, strict=True)]
+    best = _none(queries)
+    shared = {"dissimilarity": dissimilarity, "queries": queries}
     with closing(outcomes(client, _nearest_of_partition, tasks, description="neighbours", pbar=pbar, **shared)) as found:
         for number, future in found:
             distances, rows = future.result()
-            best = _nearer(best, (distances, rows + starts[number]), int(k))
+            best = _nearer(best, (distances, rows + starts[number]), int(n_neighbors))
     return best
 
 
-def _nearest_of_partition(file: Path, piece: Path | None, k: int, search: EMDSearch, queries: DescribedCrystals) -> Neighbors:
+def _none(queries: DescribedCrystals) -> Neighbors:
+    return np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+
+
+def _parts_of(file: Path, folder: Path) -> list[Path]:
+    """Find the parts of a partition's features; all must be there, and the partition be as it was."""
+    unit = read_units(folder, unit_name(file)).get(unit_name(file))
+    if unit is None or not unit.has_ended:
+        raise FileNotFoundError(f"{folder}: features of {file} are missing; call featurize_partitions")
+    unit.check({str(file)})
+    return [part for _, _, part in part_files(folder, unit.name)]
+
+
+def _nearest_of_partition(
+    file: Path, parts: list[Path] | None, k: int, dissimilarity: CrystalDissimilarity, queries: DescribedCrystals
+) -> Neighbors:
     """Answer with the best k of one partition, or all if it has fewer; rows are those of its file."""
-    search = clone(search)
-    dissimilarity = checked_dissimilarity(search.dissimilarity)
-    crystals = load_crystals(file)[0] if piece is None else None
     try:
-        if crystals is not None:
-            rows = np.arange(len(crystals))
-            search.fit(crystals)
+        if parts is None:
+            described = dissimilarity.describe(load_crystals(file)[0], n_jobs=1)
+            rows = np.arange(len(described))
         else:
-            names, X = load_features(str(piece))
+            names, X = read_features(parts)
             rows = np.array([int(name.rpartition(":")[2]) for name in names], dtype=np.int64)
             if len(rows) == 0:
-                return np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
-            if rows.max() >= count_rows(file):
-                raise ValueError(f"it was changed after {piece} had been written")  # noqa: TRY301  it gets the file's name
-            table = CrystalTable.from_parquet(file)[rows] if dissimilarity.composition_weight > 0 else None
-            search.fit(dissimilarity.describe(table, features=X))
+                return _none(queries)
+            crystals = CrystalTable.from_parquet(file)[rows] if dissimilarity.composition_weight > 0 else None
+            described = dissimilarity.describe(crystals, features=X)
+        search = EMDSearch(dissimilarity, n_jobs=1).fit(described)
         distances, nearest = search.kneighbors(queries, min(k, len(rows)))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

@@ -23,8 +23,7 @@ from benchmarks._run import CONSOLE, command_line, exponent, seconds, write_resu
 from benchmarks._tables import show
 from matminer_grid import GRIDFeaturizer
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.pipeline import featurize_partitions
-from matminer_grid.pipeline.features import featurize_files, load_features
+from matminer_grid.pipeline import featurize_files, featurize_partitions, load_features
 
 TARGETS = {
     "structures a second, Parquet to Parquet": (">=", 5000.0),
@@ -50,7 +49,7 @@ STREAM = """
 import time
 from matminer_grid import GRIDFeaturizer
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.pipeline.features import featurize_files
+from matminer_grid.pipeline import featurize_files
 featurizer = GRIDFeaturizer()
 featurizer.set_n_jobs(2)
 featurizer.featurize_sparse(load_mp_elasticity_table().crystals[:200])

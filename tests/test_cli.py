@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matminer_grid.pipeline.features import load_features
+from matminer_grid.pipeline import load_features
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess:

@@ -13,36 +13,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 
 from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor
 from matminer_grid.pipeline import (
     emd_matrix,
+    featurize_files,
     featurize_partitions,
     kneighbors,
     load_emd_matrix,
+    load_features,
     load_predictions,
     predict_partitions,
 )
-from matminer_grid.pipeline.features import featurize_files, load_features
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'matminer-grid[distributed]'")
 
 ROOT = Path(__file__).parents[1]
 FEATURIZER = GRIDFeaturizer(cutoff=4.0, bin_size=0.5, n_groups=6)
-SIZES = {"n_groups": 6, "bin_size": 0.5}
+GRID_ONLY = CrystalDissimilarity(FEATURIZER, grid_weight=1.0, composition_weight=0)
 N_PARTITIONS = 8
-
-pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
 def client():
     """Two worker processes of one thread each."""
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
@@ -108,7 +106,7 @@ def killed_worker(client, folder: Path, pattern: str, total: int):
     yield
     thread.join()
     assert 0 < there[-1] < total
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=600)
     assert pids[0] not in worker_pids(client)
 
 
@@ -168,166 +166,167 @@ class TestFeaturize:
         data = write(crystals[:3], tmp_path / "data", 4)
         report = featurize_partitions(client, data, tmp_path / "features", FEATURIZER)
         assert (report.n_rows, report.failed_partitions) == (3, {})
-        search = EMDSearch(CrystalDissimilarity(FEATURIZER, composition_weight=0))
-        assert kneighbors(client, search, crystals[:1], data, k=3)[1][0, 0] == 0
+        assert kneighbors(client, data, crystals[:1], n_neighbors=3, dissimilarity=GRID_ONLY)[1][0, 0] == 0
 
 
 class TestMatrix:
     @pytest.fixture(scope="class")
-    def features(self, crystals):
-        return FEATURIZER.featurize_sparse(crystals)
+    def described(self, crystals):
+        return GRID_ONLY.describe(crystals)
 
-    def test_same_as_in_one_process(self, client, features, tmp_path):
-        matrix = load_emd_matrix(emd_matrix(client, features, tmp_path / "matrix", **SIZES, block_size=64))
+    def test_same_as_in_one_process(self, client, described, tmp_path):
+        matrix = load_emd_matrix(emd_matrix(client, described, tmp_path / "matrix", dissimilarity=GRID_ONLY, block_size=64))
         np.testing.assert_array_equal(matrix, matrix.T)
-        np.testing.assert_allclose(matrix, grid_emd(features, **SIZES, pbar=False), rtol=0, atol=1e-14)
+        expected = grid_emd(described.features, n_groups=6, bin_size=0.5, pbar=False)
+        np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-14)
         for rows, columns in ((slice(64), slice(64)), (slice(64), slice(192, None))):
-            block = grid_emd(features[rows], None if rows == columns else features[columns], **SIZES, pbar=False)
+            block = GRID_ONLY.pairwise(described[rows], None if rows == columns else described[columns])
             np.testing.assert_array_equal(matrix[rows, columns], block)
 
     @pytest.mark.parametrize("metric", ["substitution", "modified_pettifor"])
-    def test_two_sets_with_compositions(self, client, features, crystals, tmp_path, metric):
+    def test_two_sets_with_compositions(self, client, crystals, tmp_path, metric):
         known = np.nonzero([not set(crystal.numbers) & {2, 10, 18, 36, 54, *range(84, 119)} for crystal in crystals])[0]
-        left, right = known[:70], known[70:]
-        options = {"group_weights": np.arange(6), "dtype": "float32", "block_size": 50}
-        path = emd_matrix(
-            client,
-            features[left],
-            tmp_path / "matrix",
-            features[right],
-            **SIZES,
-            **options,
-            compositions=crystals[left],
-            compositions_Y=crystals[right],
-            grid_weight=10.0,
-            composition_weight=1.0,
-            composition_metric=metric,
-        )
-        expected = 10 * grid_emd(features[left], features[right], **SIZES, group_weights=np.arange(6), pbar=False)
-        expected += composition_emd(crystals[left], crystals[right], metric, pbar=False)
+        left, right = crystals[known[:70]], crystals[known[70:]]
+        dissimilarity = CrystalDissimilarity(FEATURIZER, group_weights=np.arange(6), composition_metric=metric)
+        options = {"dissimilarity": dissimilarity, "dtype": "float32", "block_size": 50}
+        path = emd_matrix(client, left, tmp_path / "matrix", right, **options)
+        features = [FEATURIZER.featurize_sparse(side) for side in (left, right)]
+        expected = 10 * grid_emd(*features, n_groups=6, bin_size=0.5, group_weights=np.arange(6), pbar=False)
+        expected += composition_emd(left, right, metric, pbar=False)
         matrix = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", np.float32, (len(left), len(right)))
         assert load_emd_matrix(path, out=matrix) is matrix
         np.testing.assert_allclose(matrix, expected, rtol=1e-6, atol=1e-12)
+        with pytest.raises(ValueError, match="begun with dissimilarity"):
+            emd_matrix(client, left, path, right, **options | {"dissimilarity": CrystalDissimilarity(FEATURIZER, grid_weight=1.0)})
 
-    def test_a_worker_that_is_killed(self, client, features, tmp_path):
-        expected = load_emd_matrix(emd_matrix(client, features, tmp_path / "undisturbed", **SIZES, block_size=16))
+    def test_a_worker_that_is_killed(self, client, described, tmp_path):
+        options = {"dissimilarity": GRID_ONLY, "block_size": 16}
+        expected = load_emd_matrix(emd_matrix(client, described, tmp_path / "undisturbed", **options))
         with killed_worker(client, tmp_path / "matrix", "block-*.parquet", 105):
-            emd_matrix(client, features, tmp_path / "matrix", **SIZES, block_size=16)
+            emd_matrix(client, described, tmp_path / "matrix", **options)
         np.testing.assert_array_equal(load_emd_matrix(tmp_path / "matrix"), expected)
         assert not list((tmp_path / "matrix").glob("side-*"))
 
-    def test_blocks_that_are_there_are_kept(self, client, features, tmp_path):
-        path = emd_matrix(client, features, tmp_path / "matrix", **SIZES, block_size=100)
+    def test_blocks_that_are_there_are_kept(self, client, described, tmp_path):
+        options = {"dissimilarity": GRID_ONLY, "block_size": 100}
+        path = emd_matrix(client, described, tmp_path / "matrix", **options)
         expected = load_emd_matrix(path)
         kept, lost = path / "block-00000-00000.parquet", path / "block-00001-00002.parquet"
         when = kept.stat().st_mtime_ns
         lost.unlink()
         with pytest.raises(ValueError, match="1 of 6 blocks are missing; call emd_matrix again"):
             load_emd_matrix(path)
-        emd_matrix(client, features, path, **SIZES, block_size=100)
+        emd_matrix(client, described, path, **options)
         assert kept.stat().st_mtime_ns == when
         np.testing.assert_array_equal(load_emd_matrix(path), expected)
         with pytest.raises(ValueError, match="begun with data"):
-            emd_matrix(client, features[::-1], path, **SIZES, block_size=100)
+            emd_matrix(client, described[::-1], path, **options)
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"bin_size": 0}, "bin_size must be a number above 0 Å, not 0"),
-            ({"grid_weight": -1}, "grid_weight must be a finite number of at least 0, not -1"),
-            ({"composition_weight": 1.0}, "the compositions of X are needed"),
-            ({"composition_weight": 1.0, "compositions": ["NaCl"]}, "X has 210 rows and 1 compositions"),
-            ({"composition_metric": "atomic number"}, "unknown composition_metric 'atomic number'"),
-            ({"dtype": "int8"}, "dtype must be 'float64' or 'float32', not 'int8'"),
-            ({"block_size": 0}, "block_size must be a whole number of at least 1, not 0"),
-            ({"Y": np.zeros((2, 12))}, "X has 48 columns and Y 12"),
+            ({"dissimilarity": CrystalDissimilarity(grid_weight=-1)}, "grid_weight must be a finite number of at least 0, not -1"),
+            ({"dissimilarity": CrystalDissimilarity(FEATURIZER)}, "described without compositions, which have a weight"),
+            (
+                {"dissimilarity": CrystalDissimilarity(composition_weight=0)},
+                r"described with cutoff=4\.0, and the dissimilarity has",
+            ),
+            ({"dtype": "int8"}, "unknown dtype 'int8'; choose one of 'float64', 'float32'"),
+            ({"block_size": 0}, "block_size must be at least 1, not 0"),
         ],
     )
-    def test_bad_arguments(self, client, features, tmp_path, options, message):
+    def test_bad_arguments(self, client, described, tmp_path, options, message):
         with pytest.raises(ValueError, match=message):
-            emd_matrix(client, features, tmp_path / "matrix", **SIZES | options)
+            emd_matrix(client, described, tmp_path / "matrix", **{"dissimilarity": GRID_ONLY} | options)
+
+    def test_an_array_of_another_shape(self, client, described, tmp_path):
+        path = emd_matrix(client, described, tmp_path / "matrix", dissimilarity=GRID_ONLY)
         with pytest.raises(ValueError, match=r"out must have the shape \(210, 210\), not \(2, 2\)"):
-            load_emd_matrix(emd_matrix(client, features, tmp_path / "matrix", **SIZES), out=np.empty((2, 2)))
+            load_emd_matrix(path, out=np.empty((2, 2)))
 
 
-class KilledOnce(EMDSearch):
-    """A search whose worker is killed in the middle, the first time."""
+class KilledOnce(CrystalDissimilarity):
+    """The worker that describes crystals with it is killed, the first time."""
 
-    def __init__(self, dissimilarity=None, *, n_jobs=None, marker=""):
-        super().__init__(dissimilarity, n_jobs=n_jobs)
+    def __init__(self, featurizer=None, *, grid_weight=10.0, composition_weight=1.0, marker="", client_pid=0):
+        super().__init__(featurizer, grid_weight=grid_weight, composition_weight=composition_weight)
         self.marker = marker
+        self.client_pid = client_pid
 
-    def kneighbors(self, *arguments):
-        try:
-            Path(self.marker).touch(exist_ok=False)
-        except FileExistsError:
-            return super().kneighbors(*arguments)
+    def describe(self, *arguments, **options):
+        if os.getpid() == self.client_pid or Path(self.marker).exists():
+            return super().describe(*arguments, **options)
+        Path(self.marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
         return None
 
 
 class TestNeighbors:
-    @pytest.mark.parametrize("k", [1, 7, 40])
+    @pytest.mark.parametrize("n_neighbors", [1, 7, 40])
     @pytest.mark.parametrize("composition_weight", [0.0, 1.0])
-    def test_same_as_in_one_process(self, client, crystals, partitions, k, composition_weight):
+    def test_same_as_in_one_process(self, client, crystals, partitions, n_neighbors, composition_weight):
         """Forty are more than a partition has; equal crystals are in several partitions."""
-        search = EMDSearch(CrystalDissimilarity(FEATURIZER, composition_weight=composition_weight))
+        dissimilarity = CrystalDissimilarity(FEATURIZER, composition_weight=composition_weight)
         queries = crystals[:50]
-        expected = clone(search).fit(crystals).kneighbors(queries, k)
+        expected = EMDSearch(dissimilarity).fit(crystals).kneighbors(queries, n_neighbors)
         assert (expected[0][:, 0] < 1e-9).all()
-        for found, local in zip(kneighbors(client, search, queries, partitions, k), expected, strict=True):
-            np.testing.assert_array_equal(found, local)
-        assert not hasattr(search, "n_samples_fit_")
+        found = kneighbors(client, partitions, queries, n_neighbors=n_neighbors, dissimilarity=dissimilarity)
+        for mine, local in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(mine, local)
 
     def test_from_features(self, client, with_errors, tmp_path):
         """Crystals that failed are left out, and rows are those of the files still."""
         features = featurize_partitions(client, with_errors, tmp_path / "features", FEATURIZER).output
-        dissimilarity = CrystalDissimilarity(FEATURIZER, composition_weight=0)
-        X = dissimilarity.describe(None, features=load_features(features)[1])
-        search = EMDSearch(dissimilarity)
-        distances, rows = search.fit(X).kneighbors(X[:30], 3)
+        X = GRID_ONLY.describe(None, features=load_features(features)[1])
+        distances, rows = EMDSearch(GRID_ONLY).fit(X).kneighbors(X[:30], 3)
         rows += (rows >= 10).astype(int) + (rows >= 80)
-        found = kneighbors(client, search, X[:30], with_errors, 3, features=features)
+        options = {"n_neighbors": 3, "dissimilarity": GRID_ONLY, "features": features}
+        found = kneighbors(client, with_errors, X[:30], **options)
         np.testing.assert_array_equal(found[0], distances)
         np.testing.assert_array_equal(found[1], rows)
-        nothing = kneighbors(client, search, X[:0], with_errors, 3, features=features)
+        nothing = kneighbors(client, with_errors, X[:0], **options)
         assert nothing[0].shape == nothing[1].shape == (0, 3)
 
-    def test_from_features_with_compositions(self, client, crystals, partitions, tmp_path):
+    def test_from_features_with_compositions(self, client, crystals, tmp_path):
+        partitions = write(crystals, tmp_path / "crystals")
         features = featurize_partitions(client, partitions, tmp_path / "features", FEATURIZER).output
-        search = EMDSearch(CrystalDissimilarity(FEATURIZER))
-        X = CrystalDissimilarity(FEATURIZER).describe(crystals, features=load_features(features)[1])
-        expected = search.fit(X).kneighbors(X[:30])
-        found = kneighbors(client, search, X[:30], partitions, 5, features=features)
+        dissimilarity = CrystalDissimilarity(FEATURIZER)
+        X = dissimilarity.describe(crystals, features=load_features(features)[1])
+        expected = EMDSearch(dissimilarity).fit(X).kneighbors(X[:30])
+        options = {"dissimilarity": dissimilarity, "features": features}
+        found = kneighbors(client, partitions, X[:30], **options)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
-        (features / "part-00003.parquet").unlink()
-        with pytest.raises(FileNotFoundError, match=r"part-00003.parquet: there is no such file"):
-            kneighbors(client, search, X[:30], partitions, 5, features=features)
+        crystals[:5].to_parquet(partitions / "part-00005.parquet")
+        with pytest.raises(ValueError, match=r"part-00005.parquet: it was changed"):
+            kneighbors(client, partitions, X[:30], **options)
+        (features / "part-00003.00000.parquet").unlink()
+        with pytest.raises(FileNotFoundError, match=r"features of .*part-00003.parquet are missing; call featurize_partitions"):
+            kneighbors(client, partitions, X[:30], **options)
 
     def test_a_worker_that_is_killed(self, client, crystals, partitions, tmp_path):
-        dissimilarity = CrystalDissimilarity(FEATURIZER, composition_weight=0)
-        expected = EMDSearch(dissimilarity).fit(crystals).kneighbors(crystals[:20], 3)
-        search = KilledOnce(dissimilarity, marker=str(tmp_path / "killed"))
-        found = kneighbors(client, search, crystals[:20], partitions, 3)
-        assert (tmp_path / "killed").exists()
+        expected = EMDSearch(GRID_ONLY).fit(crystals).kneighbors(crystals[:20], 3)
+        marker = tmp_path / "killed"
+        killed = KilledOnce(FEATURIZER, grid_weight=1.0, composition_weight=0, marker=str(marker), client_pid=os.getpid())
+        found = kneighbors(client, partitions, crystals[:20], n_neighbors=3, dissimilarity=killed)
+        assert marker.exists()
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
 
     def test_bad_arguments(self, client, crystals, partitions, with_errors):
-        search = EMDSearch(CrystalDissimilarity(FEATURIZER, composition_weight=0))
+        queries = crystals[:2]
         with pytest.raises(ValueError, match=r"part-0000[0-9].parquet: row [0-9]+: Fe2: two sites lie on the same point"):
-            kneighbors(client, search, crystals[:2], with_errors)
-        with pytest.raises(ValueError, match="k must be between 1 and the number of references, 210, not 211"):
-            kneighbors(client, search, crystals[:2], partitions, 211)
-        with pytest.raises(TypeError, match=r"k must be a whole number, not 1.5"):
-            kneighbors(client, search, crystals[:2], partitions, 1.5)
-        with pytest.raises(TypeError, match="search must be an EMDSearch, not str"):
-            kneighbors(client, "search", crystals[:2], partitions)
+            kneighbors(client, with_errors, queries, dissimilarity=GRID_ONLY)
+        with pytest.raises(ValueError, match="n_neighbors must be between 1 and the number of references, 210, not 211"):
+            kneighbors(client, partitions, queries, n_neighbors=211)
+        with pytest.raises(TypeError, match=r"n_neighbors must be a whole number, not 1.5"):
+            kneighbors(client, partitions, queries, n_neighbors=1.5)
+        with pytest.raises(TypeError, match="dissimilarity must be a CrystalDissimilarity"):
+            kneighbors(client, partitions, queries, dissimilarity="published")
         with pytest.raises(TypeError, match="structures are needed, not an array of numbers"):
-            kneighbors(client, EMDSearch(), np.zeros((1, 48)), partitions)
+            kneighbors(client, partitions, np.zeros((1, 48)))
         with pytest.raises(ValueError, match=r"described with cutoff=4\.0, and the dissimilarity has cutoff=10\.0"):
-            kneighbors(client, EMDSearch(), CrystalDissimilarity(FEATURIZER).describe(crystals[:2]), partitions)
+            kneighbors(client, partitions, CrystalDissimilarity(FEATURIZER).describe(queries))
 
 
 class TestPredict:
@@ -404,7 +403,6 @@ def started(*arguments: str, folder: Path):
         process.wait()
 
 
-@pytest.mark.timeout(240)  # each worker compiles the kernels anew
 def test_hosts_that_share_the_data_folder_only(partitions, tmp_path):
     """A scheduler and two workers as commands start them, each with a folder of its own."""
     with socket.socket() as free:
@@ -417,9 +415,9 @@ def test_hosts_that_share_the_data_folder_only(partitions, tmp_path):
         started(*scheduler, folder=tmp_path / "scheduler"),
         started(*worker, folder=tmp_path / "one"),
         started(*worker, folder=tmp_path / "two"),
-        distributed.Client(address, timeout=60) as client,
+        distributed.Client(address, timeout=600) as client,
     ):
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=600)
         report = featurize_partitions(client, partitions, tmp_path / "data" / "features", FEATURIZER)
         folders = {Path(folder).name for folder in client.run(os.getcwd).values()}
     assert folders == {"one", "two"}

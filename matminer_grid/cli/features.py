@@ -58,7 +58,9 @@ def featurize(
         report = featurize_files(inputs, output, featurizer, layout=layout, dtype=dtype, n_jobs=jobs, pbar=not as_json)
     if as_json:
         answer: dict[str, Any] = {
-            name: value if isinstance(value, int) else value and str(value) for name, value in vars(report).items()
+            name: value if isinstance(value, int) else value and str(value)
+            for name, value in vars(report).items()
+            if name != "failed_partitions"
         }
         typer.echo(json.dumps(answer))
     else:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import matminer_grid
+from matminer_grid import _version
 
 HEAVY = ("numba", "pymatgen", "matminer", "sklearn", "pandas", "pyarrow", "scipy", "matplotlib", "numpy")
 
@@ -22,9 +23,14 @@ def test_nothing_heavy_is_imported():
 def test_public_names_resolve_and_are_documented(name):
     value = getattr(matminer_grid, name)
     assert name in dir(matminer_grid)
-    assert name == "__version__" or (value.__doc__ and value.__module__.startswith("matminer_grid"))
+    assert value.__doc__
+    assert value.__module__.startswith("matminer_grid")
+
+
+def test_version():
+    assert matminer_grid.__version__ == _version.__version__
 
 
 def test_unknown_names():
-    with pytest.raises(AttributeError, match="module 'matminer_grid' has no attribute 'Grid'"):
+    with pytest.raises(AttributeError, match="No matminer_grid attribute Grid"):
         _ = matminer_grid.Grid

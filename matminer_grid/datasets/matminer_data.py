@@ -116,45 +116,35 @@ def _home(data_home: str | Path | None) -> Path:
 
 
 def _download(file: Path, name: str, attributes: dict[str, Any]) -> None:
-    import requests  # noqa: PLC0415  only for this
+    import pooch  # noqa: PLC0415  0.2 s, only for this
+    from requests import RequestException  # noqa: PLC0415
 
     url = attributes["url"]
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    get = pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=BLOCK)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with requests.get(url, stream=True, timeout=TIMEOUT) as response, temporary.open("wb") as out:
-            response.raise_for_status()
-            for block in response.iter_content(BLOCK):
-                out.write(block)
-        if _sha256(temporary) != attributes["hash"]:
-            raise ConnectionError(
-                f"what {url} gave for the data set {name} is not the file that matminer lists (its SHA-256 checksum differs): a "
-                f"page of the server, perhaps, or a broken download. Try again, or download it in a browser and give it as path="
-            )
-        temporary.replace(file)
-    except requests.RequestException as error:
+        pooch.retrieve(url, attributes["hash"], fname=file.name, path=file.parent, downloader=get)
+    except ValueError as error:
+        raise ConnectionError(
+            f"what {url} gave for the data set {name} is not the file that matminer lists (its SHA-256 checksum differs): a "
+            f"page of the server, perhaps, or a broken download. Try again, or download it in a browser and give it as path="
+        ) from error
+    except RequestException as error:
         raise ConnectionError(
             f"the data set {name} can't be downloaded from {url}: {error}. Download it elsewhere and give it as path=, or put it "
             f"to {file}; load_mp_elasticity() needs no network"
         ) from error
     except PermissionError as error:
         raise PermissionError(f"{file.parent} can't be written to: say data_home=, or set MATMINER_DATA") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check(file: Path, name: str, attributes: dict[str, Any]) -> None:
-    found = _sha256(file)
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != attributes["hash"]:
         raise ValueError(
             f"{file} is not the file of the data set {name}, or damaged: its SHA-256 checksum is {found} and should be "
             f"{attributes['hash']}; delete it and download it anew from {attributes['url']}"
         )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _read(file: Path, column: str) -> tuple[CrystalTable, pd.DataFrame]:

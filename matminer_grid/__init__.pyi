@@ -1,0 +1,17 @@
+from .crystals import Crystal as Crystal
+from .crystals import CrystalTable as CrystalTable
+from .featurizers.grid import GRIDFeaturizer as GRIDFeaturizer
+from .featurizers.hkl import StructureFactorFeaturizer as StructureFactorFeaturizer
+from .featurizers.pairs import ReflectionPairsFeaturizer as ReflectionPairsFeaturizer
+from .featurizers.powder import PowderPatternFeaturizer as PowderPatternFeaturizer
+from .featurizers.reflections import hkl_intensities as hkl_intensities
+from .similarity import ApproximateEMDSearch as ApproximateEMDSearch
+from .similarity import CrystalDissimilarity as CrystalDissimilarity
+from .similarity import EMDSearch as EMDSearch
+from .similarity import composition_emd as composition_emd
+from .similarity import find_duplicates as find_duplicates
+from .similarity import grid_emd as grid_emd
+from .similarity import grid_emd_by_group as grid_emd_by_group
+from .similarity import grid_emd_exact as grid_emd_exact
+
+__version__: str

@@ -233,7 +233,7 @@ def test_lasting_faults_keep_what_was_fetched(api, tmp_path, fault, caplog, capf
     api.forever = fault
     with (
         caplog.at_level(logging.DEBUG),
-        pytest.raises(ConnectionError, match=r"load_mp_elasticity.*1 pieces are kept in") as caught,
+        pytest.raises(ConnectionError, match=r"load_mp_elasticity.*1 parts are kept in") as caught,
     ):
         fetch(api, tmp_path / "mp.parquet")
     assert not (tmp_path / "mp.parquet").exists()
@@ -241,11 +241,11 @@ def test_lasting_faults_keep_what_was_fetched(api, tmp_path, fault, caplog, capf
     api.forever = None
     before = len(api.seen)
     assert fetch(api, tmp_path / "mp.parquet")["n_kept"] == len(GOOD)
-    assert len(api.seen) == before + 2  # two pieces; neither the identifiers nor the first piece again
+    assert len(api.seen) == before + 2  # two parts; neither the identifiers nor the first part again
 
 
 def break_off(api, path, **options) -> None:
-    """Let a fetch fail after its first piece."""
+    """Let a fetch fail after its first part."""
     api.faults, api.forever = ["none", "none"], "500"
     with pytest.raises(ConnectionError):
         fetch(api, path, **options)
@@ -260,7 +260,7 @@ def test_resumed_file_is_the_same(api, tmp_path):
     assert pq.read_table(tmp_path / "mp.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
 
 
-def test_damaged_pieces_and_plans_are_fetched_again(api, tmp_path):
+def test_damaged_parts_and_plans_are_fetched_again(api, tmp_path):
     break_off(api, tmp_path / "mp.parquet")
     (tmp_path / "mp.parquet.parts" / "000000.parquet").write_bytes(b"PAR1")
     (tmp_path / "mp.parquet.parts" / ".000001.parquet.77").write_bytes(b"left by a kill")
@@ -376,7 +376,7 @@ def test_without_mp_api(api, tmp_path, monkeypatch):
         fetch(api, tmp_path / "mp.parquet")
 
 
-@pytest.mark.parametrize(("option", "message"), [({"chunk_size": 0}, "chunk_size must be 1 or more")])
+@pytest.mark.parametrize(("option", "message"), [({"chunk_size": 0}, "chunk_size must be at least 1, not 0")])
 def test_impossible_options(api, tmp_path, option, message):
     with pytest.raises(ValueError, match=message):
         fetch(api, tmp_path / "mp.parquet", **option)

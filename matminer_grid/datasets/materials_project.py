@@ -18,6 +18,7 @@ from pymatgen.core import Composition
 from tqdm.auto import tqdm
 
 from matminer_grid._files import replacing
+from matminer_grid._validation import check_whole
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.datasets.materials_project_client import Client
@@ -64,7 +65,7 @@ def fetch_materials_project(
 ) -> dict[str, Any]:
     """Fetch the elastic moduli of all crystals that the Materials Project has, and write them to a Parquet file.
 
-    Materials are fetched in pieces, each of which is kept in the folder ``<path>.parts`` until all are there: called again after a
+    Materials are fetched in parts, each of which is kept in the folder ``<path>.parts`` until all are there: called again after a
     broken connection or a kill, the function goes on where it stopped. Filters are applied here, not by the server, so that they
     can be changed without loss until the file is written.
 
@@ -80,7 +81,7 @@ def fetch_materials_project(
     with_warnings : bool
         Whether to keep crystals whose calculation the Materials Project warns of; the warnings stand in a column of their own.
     chunk_size : int
-        Materials a piece.
+        Materials in a part.
     endpoint : str, optional
         Address of the API, if it isn't the Materials Project's.
     overwrite : bool
@@ -126,21 +127,20 @@ def fetch_materials_project(
         raise ImportError("mp-api is needed to ask the Materials Project: pip install 'matminer-grid[mp]'")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name, or say overwrite=True")
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size must be 1 or more, not {chunk_size}")
+    check_whole("chunk_size", chunk_size)
     client = Client(api_key, endpoint, retry_wait)
     del api_key  # tracebacks may show local variables
     parts = path.with_name(path.name + ".parts")
     try:
         plan = _plan(parts, client, chunk_size)
-        pieces = _fetch_pieces(parts, plan, client, pbar)
+        tables = _fetch_parts(parts, plan, client, pbar)
     except (ConnectionError, PermissionError) as error:
         kept = len(list(parts.glob("*.parquet"))) if parts.is_dir() else 0
         if not kept:
             raise
-        raise type(error)(f"{error} {kept} pieces are kept in {parts}: call again to go on from there") from None
+        raise type(error)(f"{error} {kept} parts are kept in {parts}: call again to go on from there") from None
     query = {"bulk_modulus": list(bulk_modulus), "shear_modulus": list(shear_modulus), "with_warnings": with_warnings}
-    table, dropped = _filter(pieces, query)
+    table, dropped = _filter(tables, query)
     provenance = {
         "source": "Materials Project, materials.elasticity.search",
         "licence": "CC BY 4.0",
@@ -183,23 +183,23 @@ def _plan(parts: Path, client: Client, chunk_size: int) -> dict[str, Any]:
     return plan
 
 
-def _fetch_pieces(parts: Path, plan: dict[str, Any], client: Client, pbar: bool) -> list[pa.Table]:
+def _fetch_parts(parts: Path, plan: dict[str, Any], client: Client, pbar: bool) -> list[pa.Table]:
     ids, size = plan["material_ids"], plan["chunk_size"]
-    pieces = []
+    tables = []
     with tqdm(total=len(ids), desc="Materials Project", disable=not pbar) as bar:
         for index, start in enumerate(range(0, len(ids), size)):
             file = parts / f"{index:06d}.parquet"
-            piece = _read_piece(file)
-            if piece is None:
+            part = _read_part(file)
+            if part is None:
                 wanted = ids[start : start + size]
-                piece = parse_documents(client.search(FIELDS, size, wanted), wanted)
-                _write_table(piece, file)
-            pieces.append(piece)
+                part = parse_documents(client.search(FIELDS, size, wanted), wanted)
+                _write_table(part, file)
+            tables.append(part)
             bar.update(min(size, len(ids) - start))
-    return pieces
+    return tables
 
 
-def _read_piece(file: Path) -> pa.Table | None:
+def _read_part(file: Path) -> pa.Table | None:
     try:
         return pq.read_table(file)
     except (FileNotFoundError, pa.ArrowException, OSError):
@@ -287,8 +287,8 @@ def _finite(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
 
 
-def _filter(pieces: list[pa.Table], query: dict[str, Any]) -> tuple[pa.Table, dict[str, int]]:
-    table = pa.concat_tables(pieces)
+def _filter(tables: list[pa.Table], query: dict[str, Any]) -> tuple[pa.Table, dict[str, int]]:
+    table = pa.concat_tables(tables)
     keep = []
     dropped: Counter[str] = Counter()
     columns = ("problem", "K_VRH", "G_VRH", "warnings")

@@ -48,26 +48,13 @@ AGAIN = "start in another folder"
 
 @dataclass
 class Unit:
-    """Files that are read together, and what the parts that are there have of them.
-
-    Parameters
-    ----------
-    name : str
-    files : list of [str, list of int]
-        Name of each file, with what :func:`stamp` gave before it was read.
-    n_parts, n_rows : int
-        Parts that are there, and their rows.
-    errors : list of [str, str]
-        Name and error of each structure that failed.
-    has_ended : bool
-        Whether all parts are there.
-    """
+    """Files that are read together, and what the parts that are there have of them."""
 
     name: str
-    files: list[list[Any]]
+    files: list[list[Any]]  # name of each, and what stamp gave before it was read
     n_parts: int = 0
     n_rows: int = 0
-    errors: list[list[str]] = field(default_factory=list)
+    errors: list[list[str]] = field(default_factory=list)  # name and error of each structure that failed
     has_ended: bool = False
 
     @property
@@ -82,13 +69,7 @@ class Unit:
         self.has_ended = metadata["ends"]
 
     def check(self, inputs: Collection[str]) -> None:
-        """Refuse to go on, or to take for done, where a file was changed or, if not all is done, isn't given any more.
-
-        Raises
-        ------
-        ValueError
-            It names the file.
-        """
+        """Refuse to go on, or to take for done, where a file was changed or, if not all is done, isn't given any more."""
         for name, before in self.files if self.n_parts else ():
             if name not in inputs and not self.has_ended:
                 raise ValueError(f"{name}: it was computed in part and is not among the inputs any more; {AGAIN}")
@@ -116,13 +97,7 @@ def part_files(folder: Path, unit: str | None = None) -> list[tuple[str, int, Pa
 
 
 def find_parts(folder: Path) -> list[Path]:
-    """Find the parts of a folder, in order.
-
-    Raises
-    ------
-    FileNotFoundError
-        There are none.
-    """
+    """Find the parts of a folder, in order, of which there must be some."""
     parts = [part for _, _, part in part_files(folder)]
     if not parts:
         raise FileNotFoundError(f"{folder}: the folder holds no part-*.parquet")
@@ -130,13 +105,7 @@ def find_parts(folder: Path) -> list[Path]:
 
 
 def read_units(folder: Path, unit: str | None = None) -> dict[str, Unit]:
-    """Read what the parts of a folder, or those of one unit, tell.
-
-    Raises
-    ------
-    ValueError
-        A part is missing, a link, or damaged.
-    """
+    """Read what the parts of a folder, or those of one unit, tell; refuse one that is missing, a link, or damaged."""
     units: dict[str, Unit] = {}
     for name, parts in groupby(part_files(folder, unit), key=lambda part: part[0]):
         for expected, (_, number, path) in enumerate(parts):
@@ -160,13 +129,7 @@ def part_path(folder: Path, unit: str, number: int) -> Path:
 
 
 def plan(folder: Path, files: list[Path], part_size: int) -> list[Unit]:
-    """Give the units: those of which parts are there, and new ones for files that are in none of them.
-
-    Raises
-    ------
-    ValueError
-        As for :func:`read_units` and :meth:`Unit.check`.
-    """
+    """Give the units: those of which parts are there, and new ones for files that are in none of them."""
     units = read_units(folder)
     names = set(map(str, files))
     for unit in units.values():
@@ -213,21 +176,9 @@ def _in_parts(batches: Iterable[StructureBatch], skip: int, size: int) -> Iterat
 
 
 class Folder:
-    """A folder of parts with the settings of its run; used as a context, in which it is locked.
+    """A folder of parts with the settings, as JSON has them, that they depend on; used as a context, in which it is locked.
 
-    Parameters
-    ----------
-    path : Path
-        Made if it isn't there.
-    settings : dict
-        What the parts depend on, as JSON has it.
-
-    Raises
-    ------
-    BlockingIOError
-        Another process writes to the folder.
-    ValueError
-        It holds other files, or parts of other settings.
+    Other files, parts of other settings (ValueError) and another run (BlockingIOError) are refused.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:

@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_client(client: Any) -> None:
-    """Refuse what is no Dask client, or one that is used asynchronously.
-
-    Raises
-    ------
-    ImportError, TypeError
-        Dask is missing; the client is something else.
-    """
+    """Refuse what is no Dask client, or one that is used asynchronously."""
     try:
         from distributed import Client  # noqa: PLC0415  an extra
     except ImportError as error:
@@ -32,15 +26,7 @@ def check_client(client: Any) -> None:
 
 
 def partition_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Find the partitions, in the order of their names: the Parquet files of a folder, or those given.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such folder or file.
-    ValueError
-        The folder holds no Parquet files, or two files have the same name.
-    """
+    """Find the partitions, in the order of their names: the Parquet files of a folder, or those given."""
     if isinstance(inputs, (str, Path)) and Path(inputs).is_dir():
         folder = Path(inputs).absolute()
         files = [file for file in folder.iterdir() if file.suffix in {".parquet", ".pq"} and not file.name.startswith(".")]
@@ -63,13 +49,7 @@ def unit_name(file: Path) -> str:
 
 
 def count_rows(file: Path) -> int:
-    """Give the number of rows of a Parquet file.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        There is no such file, or it is no Parquet file.
-    """
+    """Give the number of rows of a Parquet file."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: there is no such file")
     try:

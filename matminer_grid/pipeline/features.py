@@ -173,13 +173,7 @@ def featurize_partitions(
 
 
 def feature_settings(featurizer: CrystalFeaturizer, layout: str, dtype: str) -> dict[str, Any]:
-    """Tell, as JSON has it, what files of features depend on.
-
-    Raises
-    ------
-    ValueError
-        The layout or the dtype is unknown.
-    """
+    """Check layout and dtype, and tell, as JSON has it, what files of features depend on."""
     check_choice("layout", layout, COLUMNS)
     check_choice("dtype", dtype, DTYPES)
     return {

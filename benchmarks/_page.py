@@ -38,18 +38,10 @@ class Section:
 
 
 def write_page(path: Path, title: str, subtitle: str | Markup, sections: Sequence[Section], results: dict[str, Any]) -> None:
-    """Write a page, whole or not at all.
+    """Write a page, whole or not at all; text is escaped unless it is Markup.
 
-    Parameters
-    ----------
-    path : Path
-        Usually index.html in the output folder.
-    title, subtitle : str
-        Text is escaped unless it is Markup.
-    sections : sequence of Section
-    results : dict
-        Where it comes from, as :func:`benchmarks._run.provenance` gives it, with "seconds" and the "identity" of a run if there are
-        any.
+    At its end stands where it comes from, as :func:`benchmarks._run.provenance` gives it in the results, with the "seconds" and the
+    "identity" of a run if there are any.
     """
     shown = [{"anchor": s.anchor, "heading": s.heading, "parts": [_rendered(part) for part in s.parts]} for s in sections]
     html = TEMPLATES.get_template("_page.html").render(

@@ -70,14 +70,7 @@ def fourier_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_bulk_modulus_page(path: Path, results: dict[str, Any]) -> None:
-    """Write the page of a run.
-
-    Parameters
-    ----------
-    path : Path
-    results : dict
-        What results.json holds.
-    """
+    """Write the page of what results.json holds."""
     rows = pd.DataFrame(results["rows"])
     table = shown_rows(rows)
     table["model, small"] = rows["note"]

@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 from rich.console import Console
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PACKAGES = ("matminer-grid", "matminer", "numba", "numpy", "POT", "pymatgen", "scikit-learn", "scipy")
+mpl.use("Agg")
 CONSOLE = Console(width=None if os.isatty(1) else 190)
 
 
@@ -52,6 +55,17 @@ def seconds(function: Callable[[], Any], repeats: int = 1) -> np.ndarray:
 def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
     """Slope of cost against size on logarithmic axes."""
     return float(np.polyfit(np.log(list(sizes)), np.log(list(costs)), 1)[0])
+
+
+def draw_costs(panels: list[tuple[str, str, Any, Any]], path: Path) -> None:
+    """Draw cost against size on logarithmic axes, one panel for each (name of the size, of the cost, sizes, costs)."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.6), layout="constrained")
+    for ax, (size, cost, sizes, costs) in zip(axes, panels, strict=True):
+        ax.loglog(sizes, costs, "o-", color="black")
+        ax.set(xlabel=size, ylabel=cost)
+        ax.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
 
 
 def command_line(name: str, description: str, what: str) -> argparse.ArgumentParser:

@@ -23,21 +23,10 @@ LEAST_R2 = 0.9
 
 @dataclass(frozen=True)
 class Check:
-    """A statement and what came out.
+    """A statement on a series, said by the report or expected by us ("ours"), what came out, and the numbers that decide.
 
-    Parameters
-    ----------
-    series : str
-        Name of the series.
-    said_by : {"report", "ours"}
-        Whether the report says so or we expect it.
-    statement : str
-    holds : bool
-    numbers : str
-        The numbers that decide.
-    required : bool
-        Whether the run fails unless the statement holds. Statements of the report that don't come out, looked at from every side,
-        stay on the page with their numbers.
+    The run fails if a required one doesn't hold. Statements of the report that don't come out, looked at from every side, are not
+    required and stay on the page.
     """
 
     series: str
@@ -105,11 +94,8 @@ def examine_layered(cells: str, bin_size: float, matrices: Matrices) -> dict[str
     "Greater similarity between SrO and SrTiO3 than with some of the intermediate compositions" may be read from SrTiO3 or from SrO:
     the dissimilarity of SrO and SrTiO3 is below that of an intermediate phase to SrTiO3, or below that of one to SrO.
 
-    Returns
-    -------
-    dict
-        The cells, the bin size in Å, and for each reading and method the largest dissimilarity to an intermediate phase divided by
-        that of SrO and SrTiO3: the statement comes out above 1.
+    For each reading and method the result is the largest dissimilarity to an intermediate phase divided by that of SrO and SrTiO3:
+    the statement comes out above 1.
     """
     result: dict[str, str | float] = {"cells": cells, "bin / Å": bin_size}
     for key in ("EMD", "cosine"):
@@ -156,48 +142,28 @@ def check_expansion(matrices: Matrices) -> list[Check]:
     ]
 
 
-def check_bain(matrices: Matrices) -> list[Check]:
-    """Check that the dissimilarity grows along the path from each of its ends."""
-    emd = matrices["GRID, EMD"]
-    statement = "GRID + EMD: grows monotonically along the Bain path, from fcc and from bcc"
-    holds = bool((np.diff(emd[0]) > 0).all() and (np.diff(emd[-1]) < 0).all())
-    return [Check("bain", "ours", statement, holds, f"from fcc {_chain(emd[0, 1:], ' < ')} Å")]
-
-
-def check_polytypes(matrices: Matrices) -> list[Check]:
-    """Check that the polytypes stand in the order of their share of hexagonal layers."""
-    emd = matrices["GRID, EMD"]
-    statement = "GRID + EMD: the more hexagonal layers (6H, 4H, 2H), the farther from 3C"
-    return [Check("polytypes", "ours", statement, bool((np.diff(emd[0]) > 0).all()), f"{_chain(emd[0, 1:], ' < ')} Å")]
-
-
-def check_order(matrices: Matrices) -> list[Check]:
-    """Check that occupancies on the same points leave distances alone: what tells them apart is composition or scattering."""
-    largest = max(float(matrix.max()) for name, matrix in matrices.items() if not name.startswith("structure-factor"))
-    statement = "Every descriptor of distances alone takes ordered and disordered Cu₃Au for one crystal"
-    return [Check("order", "ours", statement, largest == 0, f"largest dissimilarity {largest:g}")]
+def check_ours(bain: NDArray[np.float64], polytypes: NDArray[np.float64], order: Matrices) -> list[Check]:
+    """Check what we expect of three more series: GRID + EMD of the first two, and that occupancies leave distances alone."""
+    largest = max(float(matrix.max()) for name, matrix in order.items() if not name.startswith("structure-factor"))
+    path = "GRID + EMD: grows monotonically along the Bain path, from fcc and from bcc"
+    layers = "GRID + EMD: the more hexagonal layers (6H, 4H, 2H), the farther from 3C"
+    blind = "Every descriptor of distances alone takes ordered and disordered Cu₃Au for one crystal"
+    grows = bool((np.diff(bain[0]) > 0).all() and (np.diff(bain[-1]) < 0).all())
+    return [
+        Check("bain", "ours", path, grows, f"from fcc {_chain(bain[0, 1:], ' < ')} Å"),
+        Check("polytypes", "ours", layers, bool((np.diff(polytypes[0]) > 0).all()), f"{_chain(polytypes[0, 1:], ' < ')} Å"),
+        Check("order", "ours", blind, largest == 0, f"largest dissimilarity {largest:g}"),
+    ]
 
 
 def run_checks(series: dict[str, Series], matrices: dict[str, Matrices], smeared: NDArray[np.float64]) -> list[Check]:
-    """Check all statements, in the order of the page.
-
-    Parameters
-    ----------
-    series : dict of Series
-        By the names of :data:`benchmarks.prototypes.BUILDERS`.
-    matrices : dict of dict of ndarray of shape (n, n)
-        Dissimilarities by the name of the series and the method.
-    smeared : ndarray of shape (n, n)
-        GRID + EMD of the displacement series with a smearing of 0.1 Å, in Å.
-    """
+    """Check all statements on the series and their matrices by method; `smeared` is GRID + EMD of the displacements at 0.1 Å."""
     return [
         *check_layered("ruddlesden_popper", matrices["ruddlesden_popper"]),
         *check_layered("intergrowth", matrices["intergrowth"]),
         *check_displacement(np.array(series["displacement"].values), matrices["displacement"], smeared),
         *check_expansion(matrices["expansion"]),
-        *check_bain(matrices["bain"]),
-        *check_polytypes(matrices["polytypes"]),
-        *check_order(matrices["order"]),
+        *check_ours(matrices["bain"]["GRID, EMD"], matrices["polytypes"]["GRID, EMD"], matrices["order"]),
     ]
 
 

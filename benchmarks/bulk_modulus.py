@@ -16,7 +16,6 @@ import resource
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import pandas as pd
 from joblib import Memory
 
@@ -205,7 +204,6 @@ def main(arguments: list[str] | None = None) -> None:
         task = load_task(options.limit, options.seed, options.target, options.split, options.cv)
     except ValueError as error:
         parser.error(str(error))
-    mpl.use("Agg")
     warnings.filterwarnings("ignore", module="pymatgen|matminer")
     stages, folder, every = Stages(), options.output, options.full or options.quick
     numbers_depend_on = identity({key: getattr(options, key) for key in ("target", "split", "cv", "limit", "seed")})

@@ -45,20 +45,7 @@ CU3AU_EDGE = 3.748
 
 @dataclass(frozen=True)
 class Series:
-    """Crystals in an order, from one end to the other.
-
-    Parameters
-    ----------
-    title : str
-        What the crystals are.
-    parameter : str
-        What changes along the series, with its unit.
-    values : tuple of float
-        The parameter of each crystal.
-    labels : tuple of str
-        A short name of each crystal.
-    structures : tuple of pymatgen.core.Structure
-    """
+    """Crystals in an order, from one end to the other: what changes along it, with its unit and value, and a short name of each."""
 
     title: str
     parameter: str
@@ -88,14 +75,9 @@ def ruddlesden_popper(n: int, a: float, c: float) -> Structure:
     Parameters
     ----------
     n : int
-        Number of TiO2 layers of a block, 1 or more.
+        Number of TiO2 layers of a block; a ValueError if it is below 1, or if blocks overlap.
     a, c : float
         Edges of the tetragonal cell in Å.
-
-    Raises
-    ------
-    ValueError
-        n is below 1 or the blocks overlap.
     """
     if n < 1 or c / 2 <= n * a:
         raise ValueError(f"n must be at least 1, and c above 2 n a, so that blocks don't overlap; not n = {n}, a = {a}, c = {c}")
@@ -180,13 +162,7 @@ def polytype_series() -> Series:
 
 
 def ordered_alloy(order: float, a: float = CU3AU_EDGE) -> Structure:
-    """Build Cu3Au with the long-range order parameter S of Bragg and Williams: 1 is L1_2, 0 the face-centred solid solution.
-
-    Raises
-    ------
-    ValueError
-        The order is not between 0 and 1.
-    """
+    """Build Cu3Au with the long-range order parameter S of Bragg and Williams: 1 is L1_2, 0 the face-centred solid solution."""
     if not 0 <= order <= 1:
         raise ValueError(f"order must lie between 0 and 1, not {order}")
     gold = [0.25 + 0.75 * order, *[0.25 * (1 - order)] * 3]

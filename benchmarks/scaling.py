@@ -11,15 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from distributed import Client, LocalCluster
 
 from benchmarks._perturbed import perturbed_copies
 from benchmarks._processes import fresh_process
-from benchmarks._run import CONSOLE, command_line, exponent, seconds, write_results
+from benchmarks._run import CONSOLE, command_line, draw_costs, exponent, seconds, write_results
 from benchmarks._tables import show
 from matminer_grid import GRIDFeaturizer
 from matminer_grid.datasets import load_mp_elasticity_table
@@ -154,17 +152,6 @@ def cif_files(n: int, repeats: int, folder: Path, symprec: float | None) -> dict
     }
 
 
-def plot(runs: list[dict[str, Any]], path: Path) -> None:
-    """Draw time and peak memory against the number of structures, on logarithmic axes."""
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
-    for ax, key, label in zip(axes, ("seconds", "peak_MB"), ("time / s", "peak memory / MB"), strict=True):
-        ax.loglog([run["n"] for run in runs], [run[key] for run in runs], "o-", color="black")
-        ax.set(xlabel="structures", ylabel=label)
-        ax.grid(alpha=0.3, which="both")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = command_line("scaling", __doc__, "scaling.json and scaling.png")
@@ -175,7 +162,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs on the cluster and of the CIF files; the fastest counts")
     options = parser.parse_args(arguments)
     folder = options.output.absolute()
-    mpl.use("Agg")
     stream = streaming(options.sizes, folder)
     dask = workers(options.partitioned, options.repeats, folder)
     CONSOLE.print(f"Dask: {dask['seconds']}, same as in one process: {dask['same as in one process']}")
@@ -192,7 +178,9 @@ def main(arguments: list[str] | None = None) -> None:
     } | {f"CIF files {kind}: ours / pymatgen alone": run["ratio"] for kind, run in cif.items()}
     promised = [f"{sign} {target:g}" for sign, target in map(TARGETS.get, reached)]
     show(pd.DataFrame({"": reached.keys(), "reached": reached.values(), "promised": promised}), "scaling", CONSOLE)
-    plot(stream["runs"], folder / "scaling.png")
+    costs = {"seconds": "time / s", "peak_MB": "peak memory / MB"}
+    panels = [("structures", label, options.sizes, [run[key] for run in stream["runs"]]) for key, label in costs.items()]
+    draw_costs(panels, folder / "scaling.png")
     content = {"load": os.getloadavg()[0], "streaming": stream, "dask": dask, "cif": cif, "reached": reached}
     write_results(folder / "scaling.json", content, "scaling.png")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -57,18 +56,10 @@ SAME = 1e-9
 
 
 def dissimilarities(structures: Sequence[Structure], featurizer: GRIDFeaturizer) -> Matrices:
-    """Compare structures pair by pair with every method.
+    """Compare structures pair by pair with every method, in the order of `UNITS`.
 
-    Parameters
-    ----------
-    structures : sequence of pymatgen.core.Structure, of length n
-    featurizer : GRIDFeaturizer
-
-    Returns
-    -------
-    dict of ndarray of shape (n, n)
-        In the order of `UNITS`. RDFs are those of matminer, which grow with the size of the cell: for "RDF, EMD" they are scaled
-        to the sum 1, for "RDF of matminer, EMD" they are not, and the EMD is the Manhattan distance of their cumulative sums.
+    RDFs are those of matminer, which grow with the size of the cell: for "RDF, EMD" they are scaled to the sum 1, for "RDF of
+    matminer, EMD" they are not, and the EMD is the Manhattan distance of their cumulative sums.
     """
     grids = featurizer.featurize_many(list(structures), pbar=False)
     rdfs = featurizer.rdf_many(list(structures))
@@ -155,14 +146,7 @@ def _draw_rows(ax: Axes, series: Series, matrices: Matrices) -> None:
 
 
 def write_similarity_page(path: Path, results: dict[str, Any]) -> None:
-    """Write the page: what was said and what comes out, and the matrices of each series.
-
-    Parameters
-    ----------
-    path : Path
-    results : dict
-        What similarity.json holds.
-    """
+    """Write the page of what similarity.json holds: what was said and what comes out, and the matrices of each series."""
     checks = pd.DataFrame(results["checks"])
     checks["series"] = [results["series"][name]["title"] for name in checks["series"]]
     legend = "Largest dissimilarity to an intermediate phase, that of SrO and SrTiO₃ = 1; the statement comes out above 1."
@@ -230,7 +214,6 @@ def show_checks(checks: Sequence[Check]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     folder = command_line("similarity", __doc__, "similarity.json, figures and the page").parse_args(arguments).output
-    mpl.use("Agg")
     stages = Stages()
     with stages("total"):
         series = {name: build() for name, build in BUILDERS.items()}

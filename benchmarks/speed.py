@@ -11,8 +11,6 @@ import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matminer.featurizers.structure.rdf import PartialRadialDistributionFunction, RadialDistributionFunction
@@ -21,7 +19,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.distance import cdist
 
 from benchmarks._processes import fresh_processes
-from benchmarks._run import CONSOLE, command_line, exponent, seconds, write_results
+from benchmarks._run import CONSOLE, command_line, draw_costs, exponent, seconds, write_results
 from benchmarks._tables import show
 from benchmarks.moduli.task import load_task
 from matminer_grid import (
@@ -39,7 +37,6 @@ from matminer_grid.similarity.search import TIE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from matminer_grid.similarity import DescribedCrystals
 
@@ -280,17 +277,6 @@ def ratios(structure: dict[str, Any], pair: dict[str, Any], found: dict[str, Any
     return out
 
 
-def plot_scaling(results: dict[str, dict[str, Any]], path: Path) -> None:
-    """Draw cost against size on logarithmic axes, one panel each."""
-    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 3.6), layout="constrained")
-    for ax, (name, entry) in zip(axes, results.items(), strict=True):
-        ax.loglog(entry["sizes"], entry["cost"], "o-", color="black")
-        ax.set(xlabel=name, ylabel=f"cost / {entry['unit']}", title=f"exponent {entry['exponent']:.2f}")
-        ax.grid(alpha=0.3, which="both")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = command_line("speed", __doc__, "speed.json and scaling.png")
@@ -299,7 +285,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pairs", type=int, default=1000, help="random structures whose matrix is timed")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
-    mpl.use("Agg")
     table = load_mp_elasticity_table().crystals
     rows = np.random.default_rng(0).choice(len(table), options.structures, replace=False)
     structures = table[rows].to_structures()
@@ -312,7 +297,8 @@ def main(arguments: list[str] | None = None) -> None:
     processes = fresh_processes(options.limit)
     show(_named(processes), "in fresh processes: seconds, and peak memory in MB", CONSOLE)
     scales = scaling(options.limit)
-    plot_scaling(scales, options.output / "scaling.png")
+    panels = [(name, f"cost / {v['unit']}, exponent {v['exponent']:.2f}", v["sizes"], v["cost"]) for name, v in scales.items()]
+    draw_costs(panels, options.output / "scaling.png")
     ends = {
         name: {"exponent": v["exponent"], "from": v["cost"][0], "to": v["cost"][-1], "": v["unit"]} for name, v in scales.items()
     }

@@ -9,6 +9,7 @@ import numpy as np
 from matminer.featurizers.composition import ElementProperty
 from matminer.featurizers.structure.rdf import RadialDistributionFunction
 from pymatgen.core import Composition
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from tqdm.auto import tqdm
@@ -197,10 +198,9 @@ class Features:
 
     def _squared_euclidean(self, descriptor: str) -> np.ndarray:
         X = self.vectors(descriptor)
-        squares = (X**2).sum(axis=1)
         matrix = np.empty((len(X), len(X)), np.float32)
         for part in gen_batches(len(X), CHUNK):  # differences are taken in float64
-            matrix[part] = np.maximum(squares[part, None] + squares - 2 * X[part] @ X.T, 0)
+            matrix[part] = euclidean_distances(X[part], X, squared=True)
         np.fill_diagonal(matrix, 0)
         return matrix
 

@@ -87,12 +87,7 @@ class LinearKernel:
 class ExponentialKernel:
     """exp(-Σ γ·dissimilarity): the RBF kernel of squared Euclidean distances, the Laplacian kernel of EMDs.
 
-    Parameters
-    ----------
-    alphas : tuple of float
-        The regularisation strengths to choose from; below FLOAT32_ALPHA they are tried to float64.
-    dissimilarities : dict of str to ndarray of shape (n, n)
-        By the name of their γ.
+    Matrices of dissimilarities are given by the name of their γ; α is chosen among `alphas`, below FLOAT32_ALPHA in float64.
     """
 
     def __init__(self, alphas: tuple[float, ...], **dissimilarities: np.ndarray) -> None:
@@ -205,14 +200,7 @@ def fit_kernel_ridge(
 
 
 class LassoPath:
-    """LASSO on both scales along a path of descending α, each fit starting from the last.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, d)
-    y : ndarray of shape (n, 2)
-        With mean 0.
-    """
+    """LASSO on both scales along a path of descending α, each fit starting from the last; y of shape (n, 2) has the mean 0."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
         self._mean = X.mean(axis=0)

@@ -38,18 +38,7 @@ SCORES = {
 
 
 def statistics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute the scores along the last axis.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray of shape (..., n)
-        Moduli above 0, in GPa.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (...)
-        In the units of SCORES; the relative MAE is the mean of |predicted - truth| / truth.
-    """
+    """Compute the scores of moduli in GPa along the last axis; the relative MAE is the mean of |predicted - truth| / truth."""
     error = np.abs(predicted - truth)
     spread = ((truth - truth.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
     squares = (error**2).sum(axis=-1)
@@ -68,12 +57,7 @@ def statistics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray
 def scores(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, float]:
     """Compute every score with its 95 % interval, "MAE", "MAE low", "MAE high" and so on: percentiles of resampled entries.
 
-    Parameters
-    ----------
-    truth, predicted : ndarray of shape (n,)
-        Moduli above 0, in GPa.
-    seed : int
-        Of the resampling; the same seed draws the same entries for every model, so that rows can be compared.
+    The same seed draws the same entries for every model, so that rows can be compared.
     """
     rng = np.random.default_rng(seed)
     resampled: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}

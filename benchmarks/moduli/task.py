@@ -42,7 +42,7 @@ class Task:
 
     @property
     def train(self) -> np.ndarray:
-        """Training rows of the first fold, which is the only one without cross-validation."""
+        """Training rows of the first fold, the only one without cross-validation."""
         return self.folds[0][0]
 
     @property
@@ -63,24 +63,10 @@ class Task:
 
 
 def load_task(limit: int | None, seed: int, target: str = "K_VRH", split: str = "random", n_folds: int | None = None) -> Task:
-    """Take the entries of the 78 elements, or a random `limit` of them, and split them.
+    """Take the entries of the 78 elements, or a random `limit` of them, and split them 80:20, or into folds of a cross-validation.
 
-    Parameters
-    ----------
-    limit : int or None
-        Number of entries to draw; all 11,699 if None.
-    seed : int
-        Of the draw and of the 80:20 split.
-    target : {"K_VRH", "G_VRH"}
-    split : {"random", "grouped"}
-        "grouped" keeps entries of one reduced formula on one side.
-    n_folds : int, optional
-        Folds of a cross-validation; one 80:20 split without.
-
-    Raises
-    ------
-    ValueError
-        `limit` is too small or larger than the data.
+    The seed is that of the draw and of the 80:20 split; a "grouped" split keeps entries of one reduced formula on one side. A limit
+    that is too small or larger than the data is a ValueError.
     """
     table = load_mp_elasticity_table()
     rows = np.nonzero(within_substitution_table(table.crystals))[0]

@@ -67,10 +67,10 @@ class Run:
         self._remember = Memory(folder / "cells", verbose=0).cache(remember, ignore=["compute"])
 
     def compute(self, cells: list[Cell], *, with_curves: bool) -> None:
-        """Fill the table; first come cells without EMDs, since they need vectors, which later ones don't need beside matrices."""
+        """Fill the table; cells that need vectors come first, then histograms, then matrices: they are never in memory together."""
         found = {}
-        for cell in sorted(cells, key=lambda cell: cell.dissimilarity == "EMD"):
-            self.features.keep(cell.needs, cell.descriptor)
+        for cell in sorted(cells, key=lambda cell: ("vectors", "histograms", "EMD").index(cell.needs[0])):
+            self.features.keep(set(cell.needs), cell.descriptor)
             found[cell] = self._kept(cell.name, lambda cell=cell: compute(cell, self.task, self.features))
             for row in found[cell]:
                 name = ", ".join(part for part in (cell.descriptor, row["model"], cell.label, row["target_scale"]) if part)

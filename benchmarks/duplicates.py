@@ -17,23 +17,19 @@ import numpy as np
 import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from rich.progress import track
+from sklearn.base import clone
 
 from benchmarks._run import CONSOLE, command_line, seconds, write_results
 from benchmarks._tables import show
-from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates, grid_emd
+from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates
 from matminer_grid.datasets import load_mp_elasticity_table
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
     from matminer_grid.datasets.elasticity import ElasticityTable
-    from matminer_grid.similarity import Duplicates
+    from matminer_grid.similarity import DescribedCrystals, Duplicates
 
 BIN_SIZE = 0.01
 """Å."""
-
-GRID_WEIGHT = 10.0
-"""That of find_duplicates."""
 
 TOLERANCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """The last one says which pairs StructureMatcher sees."""
@@ -43,33 +39,32 @@ TARGET_SECONDS = 30.0
 """What the project promises, at most, for all pairs of the embedded crystals, features included."""
 
 
-def all_pairs(features: csr_array, data: ElasticityTable) -> tuple[list[dict[str, Any]], Any]:
+DISSIMILARITY = CrystalDissimilarity(GRIDFeaturizer(bin_size=BIN_SIZE))
+GRIDS_ALONE = clone(DISSIMILARITY).set_params(composition_weight=0.0)
+
+
+def all_pairs(described: DescribedCrystals) -> tuple[list[dict[str, Any]], Duplicates]:
     """Find all pairs within each tolerance; counts and times, and what was found within the last."""
     rows = []
-    dissimilarity = CrystalDissimilarity(GRIDFeaturizer(bin_size=BIN_SIZE))
-
-    def find(tolerance: float) -> Duplicates:
-        return find_duplicates(dissimilarity.describe(data.crystals, features=features), tolerance, dissimilarity=dissimilarity)
-
     for tolerance in TOLERANCES:
-        times = seconds(lambda at=tolerance: find(at), REPEATS)
-        found = find(tolerance)
-        sizes = list(map(len, found.groups))
-        row = {"tolerance": tolerance, "seconds": float(np.median(times)), "pairs": len(found.pairs), "groups": len(sizes)}
+        found: list[Duplicates] = []
+        times = seconds(
+            lambda at=tolerance, to=found: to.append(find_duplicates(described, at, dissimilarity=DISSIMILARITY)), REPEATS
+        )
+        sizes = list(map(len, found[-1].groups))
+        row = {"tolerance": tolerance, "seconds": float(np.median(times)), "pairs": len(found[-1].pairs), "groups": len(sizes)}
         rows.append(row | {"crystals in groups": sum(sizes), "largest group": max(sizes, default=0)})
-    return rows, found
+    return rows, found[-1]
 
 
-def pairs_of_one_formula(features: csr_array, data: ElasticityTable) -> tuple[np.ndarray, np.ndarray]:
+def pairs_of_one_formula(described: DescribedCrystals, data: ElasticityTable) -> tuple[np.ndarray, np.ndarray]:
     """All pairs of crystals of the same reduced formula, and their dissimilarities: the GRID's alone."""
     pairs, dissimilarities = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
     for rows in pd.Series(data.formula).groupby(data.formula).indices.values():
-        if len(rows) == 1:
-            continue
-        i, j = np.triu_indices(len(rows), k=1)
-        distances = grid_emd(features[rows], n_groups=100, bin_size=BIN_SIZE, pbar=False)
-        pairs.append(np.stack((rows[i], rows[j]), axis=1))
-        dissimilarities.append(GRID_WEIGHT * distances[i, j])
+        if len(rows) > 1:
+            i, j = np.triu_indices(len(rows), k=1)
+            pairs.append(np.stack((rows[i], rows[j]), axis=1))
+            dissimilarities.append(GRIDS_ALONE.pairwise(described[rows])[i, j])
     return np.concatenate(pairs), np.concatenate(dissimilarities)
 
 
@@ -131,13 +126,11 @@ def main(arguments: list[str] | None = None) -> None:
     data = load_mp_elasticity_table()
     if options.limit is not None:
         data = type(data)(*(getattr(data, name)[: options.limit] for name in vars(data)))
-    featurizer = GRIDFeaturizer(bin_size=BIN_SIZE)
-    featurizer.featurize_sparse(data.crystals[:10])  # compiled before it is timed
+    find_duplicates(data.crystals[:10], dissimilarity=DISSIMILARITY)  # compiled before it is timed
     start = time.perf_counter()
-    features = featurizer.featurize_sparse(data.crystals)
+    described = DISSIMILARITY.describe(data.crystals)
     featurize_seconds = time.perf_counter() - start
-    find_duplicates(data.crystals[:10], dissimilarity=CrystalDissimilarity(featurizer))
-    counts, found = all_pairs(features, data)
+    counts, found = all_pairs(described)
     n_pairs = len(data) * (len(data) - 1) // 2
     show(pd.DataFrame(counts), f"all {n_pairs:,} pairs of {len(data):,} crystals", CONSOLE)
     largest = max(row["seconds"] for row in counts)
@@ -147,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     judged = {
         f"pairs within {TOLERANCES[-1]:g}": judge(found.pairs, found.dissimilarities, data, options.pairs, "near"),
-        "pairs of one formula": judge(*pairs_of_one_formula(features, data), data, options.pairs, "one formula"),
+        "pairs of one formula": judge(*pairs_of_one_formula(described, data), data, options.pairs, "one formula"),
     }
     for name, result in judged.items():
         show(pd.DataFrame(result["table"]), f"{name}: {result['pairs']:,}", CONSOLE)

@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 from benchmarks._run import CONSOLE, Stages, command_line, write_results
 from benchmarks._tables import records, show
 from benchmarks.moduli.task import load_task
-from matminer_grid import GRIDFeaturizer, composition_emd, grid_emd
+from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, composition_emd
 
 PUBLISHED: dict[str, Any] = {
     "cutoff": 10.0,
@@ -74,14 +74,9 @@ class Dissimilarities:
         if settings["grid_weight"] == 0:
             return self._composition[metric]
         featurizer = GRIDFeaturizer(**{name: settings[name] for name in ("cutoff", "bin_size", "n_groups", "smearing")})
-        matrix = grid_emd(
-            featurizer.featurize_sparse(self.crystals),
-            n_groups=featurizer.n_groups,
-            bin_size=featurizer.bin_size,
-            group_weights=group_weights(settings["group_weights"], featurizer.n_groups),
-            pbar=False,
-        )
-        return settings["grid_weight"] * matrix + self._composition[metric]
+        weights = group_weights(settings["group_weights"], featurizer.n_groups)
+        grids = CrystalDissimilarity(featurizer, group_weights=weights, grid_weight=settings["grid_weight"], composition_weight=0.0)
+        return grids.pairwise(self.crystals) + self._composition[metric]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -55,9 +55,11 @@ class Cell:
         return self.dissimilarity
 
     @property
-    def needs(self) -> set[str]:
-        """Kinds of features that it is computed from, beside the histograms."""
-        return {"EMD": {"EMD"}, "RBF": {"vectors", "squared Euclidean"}}.get(self.dissimilarity, {"vectors"})
+    def needs(self) -> tuple[str, ...]:
+        """Kinds of features that it is computed from."""
+        if self.dissimilarity == "EMD":
+            return ("histograms",) if self.model == "kNN" else ("EMD",)
+        return ("vectors", "squared Euclidean") if self.dissimilarity == "RBF" else ("vectors",)
 
 
 MEDIAN = Cell("median of the training part", "reference")

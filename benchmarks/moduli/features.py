@@ -80,11 +80,10 @@ class Features:
         self._depth = 0
 
     def keep(self, kinds: set[str], descriptor: str) -> None:
-        """Forget all but the GRIDs, and the histograms and other kinds ("vectors", "EMD" ...) of a descriptor and of its parts."""
-        parts = {descriptor, *descriptor.split(" + ")}
-        kinds = {*kinds, "histograms"}
+        """Forget all but some kinds of a descriptor and its histograms; of the kind "EMD" its parts stay, of "histograms" GRID."""
+        others = {"EMD": descriptor.split(" + "), "histograms": ["GRID"]}
         for kind, of in list(self._kept):
-            if (kind, of) != ("histograms", "GRID") and not (kind in kinds and of in parts):
+            if (kind, of) != ("histograms", descriptor) and not (kind in kinds and of in [descriptor, *others.get(kind, [])]):
                 del self._kept[kind, of]
 
     def vectors(self, descriptor: str) -> np.ndarray:
@@ -174,7 +173,7 @@ class Features:
         if descriptor == "GRID + composition":
             return np.hstack([self._vectors("GRID"), self._vectors("composition")]) / np.sqrt(2)
         if descriptor == "GRID":
-            grids = self.histograms("GRID")
+            grids = self._histograms("GRID")  # which need not be kept beside them
             X = grids[:, np.unique(grids.indices)].toarray()  # bins that are empty in every crystal add nothing
         elif descriptor == "RDF":
             X = self.histograms("RDF") / self.task.crystals.n_sites[:, None]  # matminer's grows with the cell

@@ -11,14 +11,12 @@ from sklearn.model_selection import cross_val_score
 
 from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.featurizers import ChemistryFeaturizer
 from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
-from matminer_grid.kernels.neighborhood import quantile_means
 from matminer_grid.models import GRIDKernelRegressor, GRIDNeighborsRegressor
 from matminer_grid.models.default import cached_file, clean_rows, default_model
 from matminer_grid.models.process import LaplacianProcess, covariance, outlier_factors, tune
 from matminer_grid.models.storage import load_arrays, save_arrays
-from tests.conftest import REAL, cobaltite, disordered_alloy, rock_salt, with_dummies
+from tests.conftest import rock_salt, with_dummies
 
 SMALL = {"tune_samples": 100, "tune_iterations": 2, "n_local": 24}
 
@@ -211,57 +209,6 @@ def test_neighbors_know_themselves(split):
     np.testing.assert_allclose(model.predict(train[:10]), K[:10])
     plain = GRIDNeighborsRegressor(40).fit(train[:40], K[:40])
     np.testing.assert_allclose(plain.predict(train[:2]), K[:40].mean())
-
-
-@pytest.mark.parametrize("name", [name for name in REAL if name != "with_dummies"])
-def test_chemistry_is_the_same_for_every_cell(name):
-    structure = REAL[name]()
-    featurizer = ChemistryFeaturizer()
-    expected = featurizer.featurize(structure)
-    assert expected.shape == (len(featurizer.feature_labels()),)
-    assert np.isfinite(expected).all()
-    supercell = structure * (2, 1, 1)
-    supercell.apply_strain(0)
-    np.testing.assert_allclose(featurizer.featurize(supercell), expected, rtol=1e-6, atol=1e-6)
-
-
-def test_chemistry_of_disorder_is_an_average():
-    featurizer = ChemistryFeaturizer()
-    mean = {label: i for i, label in enumerate(featurizer.feature_labels())}["statistics: mean Row"]
-    alloy, copper, gold = (featurizer.featurize(s)[mean] for s in (disordered_alloy(), *_pure(disordered_alloy(), "Cu", "Au")))
-    assert alloy == pytest.approx(0.75 * copper + 0.25 * gold)
-    assert np.isfinite(featurizer.featurize(cobaltite())).all()
-
-
-def test_chemistry_refuses_what_it_cannot_describe():
-    featurizer = ChemistryFeaturizer()
-    with pytest.raises(ValueError, match="give the primitive cell"):
-        featurizer.featurize(rock_salt() * (6, 6, 6))
-    salt = rock_salt()
-    twice = Structure.from_sites([*salt, salt[0]])
-    with pytest.raises(ValueError, match="two sites lie on the same point"):
-        featurizer.featurize(twice)
-    rows = featurizer.featurize_many([salt, with_dummies(), twice, salt], ignore_errors=True, pbar=False)
-    assert np.isnan(rows[1:3]).all()
-    np.testing.assert_array_equal(rows[0], rows[3])
-    lonely = Structure(Lattice.cubic(30), ["Ar"], [[0, 0, 0]])
-    assert np.isfinite(featurizer.featurize(lonely)).all()
-    with pytest.raises(ValueError, match="n_quantiles"):
-        ChemistryFeaturizer(0).featurize(salt)
-
-
-def _pure(structure, *symbols):
-    return [Structure(structure.lattice, [symbol] * len(structure), structure.frac_coords) for symbol in symbols]
-
-
-def test_quantile_means_are_wasserstein_distances():
-    from scipy.stats import wasserstein_distance
-
-    rng = np.random.default_rng(3)
-    values, offsets = rng.normal(size=(24, 1)), np.array([0, 12, 24])
-    out = np.empty((2, 1, 12))
-    quantile_means(values, np.ones(24), offsets, out)
-    assert np.abs(out[0] - out[1]).mean() == pytest.approx(wasserstein_distance(values[:12, 0], values[12:, 0]))
 
 
 def test_manhattan_kernels():

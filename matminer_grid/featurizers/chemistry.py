@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matminer_grid._validation import check_whole
 from matminer_grid.crystals.composition import cumulative_fractions
 from matminer_grid.crystals.elements import MODIFIED_PETTIFOR_ELEMENTS
 from matminer_grid.featurizers._elemental import (
@@ -18,8 +18,10 @@ from matminer_grid.featurizers._elemental import (
     standardized,
 )
 from matminer_grid.featurizers.base import CrystalFeaturizer
-from matminer_grid.kernels import neighborhood as kernels
+from matminer_grid.kernels import bonds, springs
 from matminer_grid.kernels.lattice import reduce_cell
+from matminer_grid.kernels.manhattan import quantile_means
+from matminer_grid.kernels.neighbors import OK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +37,11 @@ NEAR_SHELLS = 6
 """Number of shells that hold the six nearest neighbours."""
 
 MAX_SITES = 1500
-"""Sites of a cell whose nets of springs still fit into a gigabyte."""
+"""Sites of a cell whose net of springs takes some seconds to relax, in half a gigabyte."""
 
-WEIGHTS = ("coordination", "valence", "slow")
 SPRINGS = ("cohesive", "Gordy", "slow", "Keating")
+"""Nets of springs. Those of "slow" decay slowly, the others like bond valences; the last has angles that resist too."""
+
 MODULI = ("K Voigt", "G Voigt", "K Reuss", "G Reuss")
 
 GLOBAL = (
@@ -136,12 +139,11 @@ class ChemistryFeaturizer(CrystalFeaturizer):
         return ["matminer-grid developers"]
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.n_quantiles, Integral) or isinstance(self.n_quantiles, bool) or self.n_quantiles < 1:
-            raise ValueError(f"n_quantiles must be a whole number of at least 1, not {self.n_quantiles!r}")
+        check_whole("n_quantiles", self.n_quantiles)
 
     def _labels(self) -> dict[str, list[str]]:
         shells = [f"neighbours {int(a) + 1} to {int(b)}" for a, b in pairwise(SHELLS)]
-        springs = [f"{spring} springs, {state}" for spring in SPRINGS for state in ("rigid", "relaxed")]
+        nets = [f"{spring} springs, {state}" for spring in SPRINGS for state in ("rigid", "relaxed")]
 
         def spread(labels: list[str]) -> list[str]:
             return [f"{label}, quantile {q + 1}" for label in labels for q in range(self.n_quantiles)]
@@ -153,17 +155,17 @@ class ChemistryFeaturizer(CrystalFeaturizer):
             "near": spread(shells[:NEAR_SHELLS]),
             "sites": spread(list(SITE_PROPERTIES)),
         }
-        for weight in WEIGHTS:
+        for weight in bonds.WEIGHTS:
             blocks[f"coordination, {weight}"] = spread(["log number", "relative bond length"])
             blocks[f"neighbors, {weight}"] = spread(list(NEIGHBOR_PROPERTIES))
             blocks[f"differences, {weight}"] = spread(list(NEIGHBOR_PROPERTIES))
         blocks["charge"] = spread(["charge", "ionic valence"])
-        blocks["order"] = spread([f"q{order}" for order in kernels.ORDERS])
+        blocks["order"] = spread([f"q{order}" for order in bonds.ORDERS])
         blocks["global"] = list(GLOBAL)
-        blocks["moduli"] = [f"{spring}, log {modulus}" for spring in springs for modulus in MODULI]
-        blocks["stiffness"] = [f"{spring}, log eigenvalue {i + 1}" for spring in springs for i in range(6)]
+        blocks["moduli"] = [f"{spring}, log {modulus}" for spring in nets for modulus in MODULI]
+        blocks["stiffness"] = [f"{spring}, log eigenvalue {i + 1}" for spring in nets for i in range(6)]
         blocks["stiffness ratios"] = [f"{label} over K Voigt" for label in blocks["stiffness"]] + [
-            f"{spring}, log {modulus} over K Voigt" for spring in springs for modulus in MODULI[1:]
+            f"{spring}, log {modulus} over K Voigt" for spring in nets for modulus in MODULI[1:]
         ]
         blocks["statistics"] = [f"{statistic} {name}" for statistic in STATISTICS for name in SITE_PROPERTIES]
         return blocks
@@ -180,48 +182,41 @@ class ChemistryFeaturizer(CrystalFeaturizer):
             numbers = element_numbers(table)[0]
         if len(table) == 0:
             return errors
-        blocks, coincident = _describe(table, numbers, int(self.n_quantiles))
-        message = "two sites lie on the same point and their occupancies add up to more than 1"
-        errors |= {int(valid[i]): ValueError(f"{table[i].formula}: {message}") for i in coincident}
+        blocks, problems = _describe(table, numbers, int(self.n_quantiles))
+        errors |= {int(valid[i]): ValueError(f"{table[i].formula}: {problem}") for i, problem in problems.items()}
         out[valid] = np.concatenate([blocks[name] for name in self._labels()], axis=1)
         return errors
 
 
-def _describe(table: CrystalTable, numbers: NDArray[np.int64], n_quantiles: int) -> tuple[dict[str, FloatArray], list[int]]:
-    """Compute the blocks of features, and list the rows whose sites coincide."""
+def _describe(table: CrystalTable, numbers: NDArray[np.int64], n_quantiles: int) -> tuple[dict[str, FloatArray], dict[int, str]]:
+    """Compute the blocks of features, and say what is wrong with the rows that can't be described."""
     sites = _Sites(table, numbers)
-    described, elastic, coincident = sites.surroundings()
+    around, elastic, problems = sites.surroundings()
 
     def spread(values: FloatArray) -> FloatArray:
         out = np.empty((len(table), values.shape[1], n_quantiles))
-        kernels.quantile_means(np.ascontiguousarray(values), sites.occupancies, table.site_offsets, out)
+        quantile_means(np.ascontiguousarray(values), sites.occupancies, table.site_offsets, out)
         return out.reshape(len(table), -1)
 
-    n_shells, n_properties = len(SHELLS) - 1, len(NEIGHBOR_PROPERTIES)
-    width = 2 + 2 * n_properties
-    shells = described[:, :n_shells]
     own = sites.average(standardized(SITE_PROPERTIES))
-    volume_per_site = sites.volumes / sites.total(np.ones(len(shells)))
+    volume_per_site = sites.volumes / sites.total(np.ones_like(sites.occupancies))
     blocks = {
         "composition": cumulative_fractions(table),
-        "grid": spread(shells),
-        "relative grid": spread(shells / np.cbrt(volume_per_site)[sites.owner, None]),
-        "near": spread(shells[:, :NEAR_SHELLS]),
+        "grid": spread(around.shells),
+        "relative grid": spread(around.shells / np.cbrt(volume_per_site)[sites.owner, None]),
+        "near": spread(around.shells[:, :NEAR_SHELLS]),
         "sites": spread(own),
+        "charge": spread(around.charges),
+        "order": spread(around.orders),
+        "global": sites.globals(around),
+        "statistics": sites.statistics(own),
     }
-    bonds = described[:, n_shells : -2 - len(kernels.ORDERS)].reshape(len(shells), len(WEIGHTS), width)
-    for k, weight in enumerate(WEIGHTS):
-        number, length = np.log(bonds[:, k, 0] + 0.01), bonds[:, k, 1]
-        blocks[f"coordination, {weight}"] = spread(np.stack([number, length], axis=1))
-        blocks[f"neighbors, {weight}"] = spread(bonds[:, k, 2 : 2 + n_properties])
-        blocks[f"differences, {weight}"] = spread(bonds[:, k, 2 + n_properties :])
-    charges = described[:, -2 - len(kernels.ORDERS) : -len(kernels.ORDERS)]
-    blocks["charge"] = spread(charges)
-    blocks["order"] = spread(described[:, -len(kernels.ORDERS) :])
-    blocks["global"] = sites.globals(bonds[:, 1, 0], bonds[:, 2, 0], charges)
-    blocks |= _moduli(elastic)
-    blocks["statistics"] = sites.statistics(own)
-    return blocks, coincident
+    for k, weight in enumerate(bonds.WEIGHTS):
+        number = np.log(around.coordination[:, k] + 0.01)
+        blocks[f"coordination, {weight}"] = spread(np.stack([number, around.lengths[:, k]], axis=1))
+        blocks[f"neighbors, {weight}"] = spread(around.neighbors[:, k])
+        blocks[f"differences, {weight}"] = spread(around.differences[:, k])
+    return blocks | _moduli(elastic), problems
 
 
 class _Sites:
@@ -246,48 +241,55 @@ class _Sites:
         sums = np.bincount(self.owner, weights=values * self.occupancies, minlength=len(self.table))
         return sums.astype(np.float64, copy=False)
 
-    def surroundings(self) -> tuple[FloatArray, FloatArray, list[int]]:
-        """Run the kernel on each crystal: what is around each site, the elastic constants, and which rows have coinciding sites."""
-        table, elements = self.table, elemental_table()
-        radii = self.average(elements["CovalentRadius"] / 100)
+    def strengths(self, radii: FloatArray) -> dict[str, FloatArray]:
+        """Compute the factor of each site in the stiffness of its springs, for each net."""
+        elements = elemental_table()
         cohesion = self.average(elements["cohesive energy"])
         outer = self.average(elements["outer electrons"])
         electronegativities = self.average(elements["Electronegativity"])
-        strengths = np.stack(
-            [
-                (cohesion * outer) ** 0.25 / radii,
-                (electronegativities / radii) ** 0.75,
-                np.sqrt(cohesion) / radii,
-                (cohesion * outer * electronegativities**2) ** 0.25 / radii,
-            ],
-            axis=1,
-        )
+        return {
+            "cohesive": (cohesion * outer) ** 0.25 / radii,
+            "Gordy": (electronegativities / radii) ** 0.75,
+            "slow": np.sqrt(cohesion) / radii,
+            "Keating": (cohesion * outer * electronegativities**2) ** 0.25 / radii,
+        }
+
+    def surroundings(self) -> tuple[bonds.Surroundings, FloatArray, dict[int, str]]:
+        """Run the kernels on each crystal: what is around each site, elastic constants, and what is wrong with which rows."""
+        table = self.table
+        radii = self.average(elemental_table()["CovalentRadius"] / 100)
+        electronegativities = self.average(elemental_table()["Electronegativity"])
         properties = self.average(standardized(NEIGHBOR_PROPERTIES))
-        width = len(SHELLS) - 1 + len(WEIGHTS) * (2 + 2 * len(NEIGHBOR_PROPERTIES)) + 2 + len(kernels.ORDERS)
-        described = np.empty((len(radii), width))
+        strengths = self.strengths(radii)
+        around = bonds.Surroundings.zeros(len(radii), len(SHELLS) - 1, len(NEIGHBOR_PROPERTIES))
         elastic = np.empty((len(table), len(SPRINGS), 2, 6, 6))
-        coincident = []
-        for i in range(len(table)):
+        problems = {}
+        for i, volume in enumerate(self.volumes):
             own = slice(table.site_offsets[i], table.site_offsets[i + 1])
             lattice, frac = reduce_cell(table.lattices[i], table.frac_coords[own])
-            status = kernels.describe_crystal(
-                lattice,
-                frac,
-                self.occupancies[own],
-                radii[own],
-                strengths[own],
-                electronegativities[own],
-                properties[own],
-                SHELLS,
-                described[own],
-                elastic[i],
-            )
-            if status != kernels.OK:
-                coincident.append(i)
-                described[own], elastic[i] = 0, np.eye(6)
-        return described, elastic, coincident
+            occupancies = self.occupancies[own]
+            status, neighbors = bonds.list_neighbors(lattice, frac, occupancies, SHELLS[-1])
+            if status != OK:
+                problems[i] = bonds.PROBLEMS[status]
+                elastic[i] = np.eye(6)
+                continue
+            site_arrays = bonds.Surroundings(*(values[own] for values in around))
+            bonds.describe_sites(neighbors, occupancies, radii[own], electronegativities[own], properties[own], SHELLS, site_arrays)
+            for net, out in zip(SPRINGS, elastic[i], strict=True):
+                springs.elastic_constants(
+                    neighbors,
+                    volume,
+                    occupancies,
+                    radii[own],
+                    strengths[net][own],
+                    net == "slow",
+                    springs.BENDING if net == "Keating" else 0.0,
+                    springs.SOFT_MODE,
+                    out,
+                )
+        return around, elastic, problems
 
-    def globals(self, valence: FloatArray, slow: FloatArray, charges: FloatArray) -> FloatArray:
+    def globals(self, around: bonds.Surroundings) -> FloatArray:
         """Compute the features of each crystal as a whole, in the order of GLOBAL."""
         elements = elemental_table()
         volumes = self.average(10 ** elements["log GSvolume_pa"])
@@ -304,29 +306,28 @@ class _Sites:
         spread = self.total(electronegativity**2) / n_atoms - mean**2
         species = np.repeat(np.arange(len(self.table)), np.diff(self.table.species_offsets))
         kinds = np.unique(np.stack([species, self.numbers]), axis=1)[0]
-        return np.stack(
-            [
-                np.log(self.volumes / n_atoms),
-                compressed,
-                log_density(self.average((elements["CovalentRadius"] / 100) ** 3)),
-                log_density(self.average((elements["MiracleRadius"] / 100) ** 3)),
-                log_density(self.average(elements["outer electrons"])),
-                log_density(self.average(elements["cohesive energy"])),
-                np.log(self.total(bulk * volumes) / elements_volume),
-                reuss,
-                reuss + 4 * compressed,
-                log_density(self.average(elements["NUnfilled"] + 0.1)),
-                log_density(valence, 1e-6),
-                np.log(self.total(valence) / n_atoms + 1e-6),
-                log_density(slow, 1e-6),
-                log_density(charges[:, 1], 1e-4),
-                log_density(self.average(elements["atomic mass"])),
-                log_density(charges[:, 0] ** 2, 1e-4),
-                np.bincount(kinds, minlength=len(self.table)).astype(np.float64),
-                np.sqrt(np.maximum(0, spread)),
-            ],
-            axis=1,
-        )
+        valence, slow = (around.coordination[:, bonds.WEIGHTS.index(name)] for name in ("valence", "slow"))
+        values = {
+            "log volume": np.log(self.volumes / n_atoms),
+            "log elements' volume": compressed,
+            "log covalent volume": log_density(self.average((elements["CovalentRadius"] / 100) ** 3)),
+            "log metallic volume": log_density(self.average((elements["MiracleRadius"] / 100) ** 3)),
+            "log electron density": log_density(self.average(elements["outer electrons"])),
+            "log cohesive density": log_density(self.average(elements["cohesive energy"])),
+            "log K mixed Voigt": np.log(self.total(bulk * volumes) / elements_volume),
+            "log K mixed Reuss": reuss,
+            "log K compressed": reuss + 4 * compressed,
+            "log unfilled density": log_density(self.average(elements["NUnfilled"] + 0.1)),
+            "log valence density": log_density(valence, 1e-6),
+            "log valence": np.log(self.total(valence) / n_atoms + 1e-6),
+            "log slow density": log_density(slow, 1e-6),
+            "log ionic density": log_density(around.charges[:, 1], 1e-4),
+            "log mass density": log_density(self.average(elements["atomic mass"])),
+            "log charge density": log_density(around.charges[:, 0] ** 2, 1e-4),
+            "elements": np.bincount(kinds, minlength=len(self.table)).astype(np.float64),
+            "electronegativity spread": np.sqrt(np.maximum(0, spread)),
+        }
+        return np.stack([values[name] for name in GLOBAL], axis=1)
 
     def statistics(self, own: FloatArray) -> FloatArray:
         """Compute mean, mean deviation, maximum and minimum of site values, in the order of STATISTICS."""
@@ -334,7 +335,13 @@ class _Sites:
         starts, weights = self.table.site_offsets[:-1], self.occupancies[:, None]
         mean = np.add.reduceat(own * weights, starts) / n_atoms
         deviation = np.add.reduceat(np.abs(own - mean[self.owner]) * weights, starts) / n_atoms
-        return np.concatenate([mean, deviation, np.maximum.reduceat(own, starts), np.minimum.reduceat(own, starts)], axis=1)
+        values = {
+            "mean": mean,
+            "mean deviation": deviation,
+            "maximum": np.maximum.reduceat(own, starts),
+            "minimum": np.minimum.reduceat(own, starts),
+        }
+        return np.concatenate([values[name] for name in STATISTICS], axis=1)
 
 
 def _moduli(elastic: FloatArray) -> dict[str, FloatArray]:

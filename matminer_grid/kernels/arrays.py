@@ -44,25 +44,6 @@ def sort_by_distance(distances, weights, n, longest):
 
 
 @jit
-def sort_with_rank(values, rank):
-    """Sort values in place, and what belongs to them likewise, by Shell's method."""
-    gap = 1
-    while gap < values.size // 3:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for i in range(gap, values.size):
-            value, own_rank = values[i], rank[i]
-            j = i
-            while j >= gap and values[j - gap] > value:
-                values[j] = values[j - gap]
-                rank[j] = rank[j - gap]
-                j -= gap
-            values[j] = value
-            rank[j] = own_rank
-        gap //= 3
-
-
-@jit
 def compress(dense):
     """Give the non-zero entries of an array (n, width) row by row, NaN among them: offsets of the rows, columns and values."""
     n, width = dense.shape

@@ -141,6 +141,8 @@ def api(monkeypatch):
     monkeypatch.setattr(BaseRester, "available_fields", property(lambda self: available_fields(self.document_model)))
     for name in ("MP_API_KEY", "PMG_MAPI_KEY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("matminer_grid.datasets.materials_project.CHUNK_SIZE", 10)
+    monkeypatch.setattr("matminer_grid.datasets.materials_project_client.RETRY_WAIT", 0.0)
     server = Api()
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -151,9 +153,7 @@ def api(monkeypatch):
 
 
 def fetch(api, path, **options):
-    return fetch_materials_project(
-        path, **{"api_key": KEY, "endpoint": api.url, "chunk_size": 10, "retry_wait": 0.0, "pbar": False} | options
-    )
+    return fetch_materials_project(path, **{"api_key": KEY, "endpoint": api.url, "pbar": False} | options)
 
 
 def secret_free(folder, *texts):
@@ -353,7 +353,7 @@ def test_key_from_environment_or_settings(api, tmp_path, monkeypatch, source):
 
 
 def test_key_is_not_shown():
-    assert KEY not in repr(Client(KEY, None, 0.0))
+    assert KEY not in repr(Client(KEY, None))
 
 
 def test_no_network(api, tmp_path):
@@ -374,12 +374,6 @@ def test_without_mp_api(api, tmp_path, monkeypatch):
     monkeypatch.setattr("matminer_grid.datasets.materials_project.find_spec", {}.get)
     with pytest.raises(ImportError, match=r"pip install 'matminer-grid\[mp\]'"):
         fetch(api, tmp_path / "mp.parquet")
-
-
-@pytest.mark.parametrize(("option", "message"), [({"chunk_size": 0}, "chunk_size must be at least 1, not 0")])
-def test_impossible_options(api, tmp_path, option, message):
-    with pytest.raises(ValueError, match=message):
-        fetch(api, tmp_path / "mp.parquet", **option)
 
 
 def test_empty_database(api, tmp_path):

@@ -18,7 +18,6 @@ from pymatgen.core import Composition
 from tqdm.auto import tqdm
 
 from matminer_grid._files import replacing
-from matminer_grid._validation import check_whole
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.datasets.materials_project_client import Client
@@ -46,6 +45,9 @@ NEEDED = ("material_id", "structure", "bulk_modulus", "shear_modulus")
 FEWEST = 10
 """Answers of which one must have each field needed."""
 
+CHUNK_SIZE = 200
+"""Materials in a part."""
+
 ID_PAGE = 1000
 """Identifiers asked for at once."""
 
@@ -57,10 +59,8 @@ def fetch_materials_project(
     bulk_modulus: tuple[float, float] = (0.0, 1000.0),
     shear_modulus: tuple[float, float] = (0.0, 1000.0),
     with_warnings: bool = True,
-    chunk_size: int = 200,
     endpoint: str | None = None,
     overwrite: bool = False,
-    retry_wait: float = 2.0,
     pbar: bool = True,
 ) -> dict[str, Any]:
     """Fetch the elastic moduli of all crystals that the Materials Project has, and write them to a Parquet file.
@@ -80,14 +80,10 @@ def fetch_materials_project(
         Least and largest Voigt-Reuss-Hill average to keep, in GPa.
     with_warnings : bool
         Whether to keep crystals whose calculation the Materials Project warns of; the warnings stand in a column of their own.
-    chunk_size : int
-        Materials in a part.
     endpoint : str, optional
         Address of the API, if it isn't the Materials Project's.
     overwrite : bool
         Whether to replace an existing file.
-    retry_wait : float
-        Seconds before a failed request is made again; doubled each time.
     pbar : bool
         Whether to show a progress bar.
 
@@ -127,12 +123,11 @@ def fetch_materials_project(
         raise ImportError("mp-api is needed to ask the Materials Project: pip install 'matminer-grid[mp]'")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name, or say overwrite=True")
-    check_whole("chunk_size", chunk_size)
-    client = Client(api_key, endpoint, retry_wait)
+    client = Client(api_key, endpoint)
     del api_key  # tracebacks may show local variables
     parts = path.with_name(path.name + ".parts")
     try:
-        plan = _plan(parts, client, chunk_size)
+        plan = _plan(parts, client)
         tables = _fetch_parts(parts, plan, client, pbar)
     except (ConnectionError, PermissionError) as error:
         kept = len(list(parts.glob("*.parquet"))) if parts.is_dir() else 0
@@ -158,7 +153,7 @@ def fetch_materials_project(
     return provenance
 
 
-def _plan(parts: Path, client: Client, chunk_size: int) -> dict[str, Any]:
+def _plan(parts: Path, client: Client) -> dict[str, Any]:
     """Take up the plan of an earlier call if it is for the same version of the database, else make one."""
     file = parts / "plan.json"
     database_version = client.database_version
@@ -174,7 +169,7 @@ def _plan(parts: Path, client: Client, chunk_size: int) -> dict[str, Any]:
     ids = list(dict.fromkeys(str(document["material_id"]) for document in documents))
     if not ids:
         raise ValueError("the Materials Project found no elastic moduli at all: try a newer mp-api or matminer-grid")
-    plan = {"database_version": database_version, "fields": list(FIELDS), "chunk_size": chunk_size, "material_ids": ids}
+    plan = {"database_version": database_version, "fields": list(FIELDS), "chunk_size": CHUNK_SIZE, "material_ids": ids}
     if parts.exists():
         shutil.rmtree(parts)
     parts.mkdir(parents=True)

@@ -17,6 +17,9 @@ KEY_LENGTH = 32
 ATTEMPTS = 5
 """How often a request is made before the connection counts as broken."""
 
+RETRY_WAIT = 2.0
+"""Seconds before a failed request is made again; doubled each time."""
+
 KEY_HELP = "get one, free of charge, at https://materialsproject.org/api and put it into the environment variable MP_API_KEY"
 
 OFFLINE_HELP = (
@@ -28,10 +31,9 @@ OFFLINE_HELP = (
 class Client:
     """The Materials Project's client, whose failures come out as Python's own errors, without the key."""
 
-    def __init__(self, api_key: str | None, endpoint: str | None, retry_wait: float) -> None:
+    def __init__(self, api_key: str | None, endpoint: str | None) -> None:
         self._key = _find_key(api_key)
         self._endpoint = endpoint
-        self._retry_wait = retry_wait
         self._rester: Any = None
 
     def __repr__(self) -> str:
@@ -69,7 +71,7 @@ class Client:
         text = ""
         for attempt in range(ATTEMPTS):
             if attempt:
-                time.sleep(self._retry_wait * 2 ** (attempt - 1))
+                time.sleep(RETRY_WAIT * 2 ** (attempt - 1))
             try:
                 return ask()
             except (MPRestError, RequestException, KeyError, ValueError) as error:

@@ -100,6 +100,19 @@ def _reflection_count(cell, s_max, reach):
 
 
 @jit
+def _fill_line(cell, steps, first, n_y, n_z, hkl, vectors, s):
+    """Fill the indices, scattering vectors and lengths of the reflections of a line."""
+    y = cell[1, 1] * n_y + cell[2, 1] * n_z
+    z = cell[2, 2] * n_z
+    for i in range(s.size):
+        x = cell[0, 0] * (first + i) + cell[1, 0] * n_y + cell[2, 0] * n_z
+        vectors[i, 0], vectors[i, 1], vectors[i, 2] = x, y, z
+        s[i] = math.sqrt(x * x + y * y + z * z)
+        for axis in range(3):
+            hkl[i, axis] = math.floor((first + i) * steps[0, axis] + n_y * steps[1, axis] + n_z * steps[2, axis] + 0.5)
+
+
+@jit
 def one_crystal(scatterers, row):
     """Give one of many crystals: lattice, frac_coords, kinds, occupancies and site_index; and the coefficients and b_iso of all."""
     lattices, site_offsets, frac, species_offsets, kinds, occupancies, site_index, coefficients, b_iso = scatterers
@@ -166,15 +179,8 @@ def structure_factors(scatterers, row, s_max, limit, stop):
             length = last - first + 1
             if length <= 0 or stop[0]:
                 continue
-            y = cell[1, 1] * n_y + cell[2, 1] * n_z
-            z = cell[2, 2] * n_z
-            for i in range(length):
-                x = cell[0, 0] * (first + i) + cell[1, 0] * n_y + cell[2, 0] * n_z
-                vectors[n + i, 0], vectors[n + i, 1], vectors[n + i, 2] = x, y, z
-                s[n + i] = math.sqrt(x * x + y * y + z * z)
-                for axis in range(3):
-                    index = (first + i) * steps[0, axis] + n_y * steps[1, axis] + n_z * steps[2, axis]
-                    hkl[n + i, axis] = math.floor(index + 0.5)
+            end = n + length
+            _fill_line(cell, steps, first, n_y, n_z, hkl[n:end], vectors[n:end], s[n:end])
             for g in range(starts.size - 1):
                 for i in range(length):
                     sum_real[i] = 0.0
@@ -194,7 +200,7 @@ def structure_factors(scatterers, row, s_max, limit, stop):
                     f = scattering_factor(kind, 0.25 * s[n + i] ** 2, b_iso)
                     real[n + i] += f * sum_real[i]
                     imag[n + i] += f * sum_imag[i]
-            n += length
+            n = end
     return hkl[:n], vectors[:n], s[:n], real[:n], imag[:n], count
 
 

@@ -69,7 +69,7 @@ def test_featurize_with_files_that_fail(folder, tmp_path):
         (["--preset", "x", "."], "error: unknown preset 'x'; choose one of 'report', 'zhang2023'"),
         (["--bin-size", "0.3", "."], "error: cutoff must be a multiple of bin_size"),
         (["."], "error: .: the folder holds no structure files"),
-        (["--layout", "wide", "."], "error: layout must be one of"),
+        (["--layout", "wide", "."], "error: unknown layout"),
     ],
 )
 def test_featurize_with_bad_arguments(tmp_path, arguments, message):

@@ -14,6 +14,7 @@ import scipy.sparse
 from joblib.parallel import get_active_backend
 from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
+from sklearn.utils import Tags, TransformerTags
 from tqdm.auto import tqdm
 
 from matminer_grid._threads import in_threads, n_threads, new_flag
@@ -263,6 +264,12 @@ class CrystalFeaturizer(BaseFeaturizer):
     def _compile(self) -> None:
         self._check_parameters()
         self._fill([COPPER], np.empty((1, self.n_features)))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags()  # which matminer's order of base classes leaves out
+        tags.requires_fit = False
+        return tags
 
     def __sklearn_clone__(self) -> CrystalFeaturizer:
         twin = type(self)(**self.get_params(deep=False))

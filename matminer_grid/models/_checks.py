@@ -18,6 +18,8 @@ def checked_targets(y: ArrayLike, n: int) -> NDArray[np.float64]:
     ValueError
         Another shape, or values that are no numbers, NaN or infinite.
     """
+    if y is None:
+        raise ValueError("a regressor requires y to be passed, but the target y is None")
     targets = np.asarray(y)
     if targets.shape not in {(n,), (n, 1)}:
         raise ValueError(f"y must hold one number a structure, {n} in all, and has the shape {targets.shape}")

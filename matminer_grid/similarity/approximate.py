@@ -95,12 +95,13 @@ class ApproximateEMDSearch(EMDSearch):
         super().__init__(dissimilarity, n_neighbors=n_neighbors, radius=radius, n_jobs=n_jobs)
         self.n_candidates = n_candidates
 
-    def fit(self, X: Any) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002  scikit-learn's signature
         """Take in the references and build the index.
 
         Parameters
         ----------
         X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or DescribedCrystals
+        y : ignored
 
         Raises
         ------

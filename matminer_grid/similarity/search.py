@@ -97,12 +97,13 @@ class EMDSearch(BaseEstimator):
         self.radius = radius
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002  scikit-learn's signature
         """Take in the references.
 
         Parameters
         ----------
         X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or DescribedCrystals
+        y : ignored
 
         Raises
         ------

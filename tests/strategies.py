@@ -160,7 +160,7 @@ def turned(crystal: Crystal, rng: np.random.Generator) -> Crystal:
     return Crystal(crystal.lattice @ rotation(rng), crystal.frac_coords, crystal.numbers, crystal.occupancies, crystal.site_index)
 
 
-def disguised(crystal: Crystal, rng: np.random.Generator) -> Crystal:
+def in_another_setting(crystal: Crystal, rng: np.random.Generator) -> Crystal:
     """Do it all: a supercell of up to four cells in a very skewed setting, other origin, order and orientation."""
     matrix = unimodular(rng) @ np.diag(rng.permutation([1, 1, rng.integers(1, 5)]))
     other = supercell(crystal, matrix)

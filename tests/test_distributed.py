@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
 from matminer_grid.datasets import load_mp_elasticity_table
@@ -274,7 +275,7 @@ class TestNeighbors:
         for mine, local in zip(found, expected, strict=True):
             np.testing.assert_array_equal(mine, local)
 
-    def test_from_features(self, client, with_errors, tmp_path):
+    def test_from_features(self, client, crystals, with_errors, tmp_path):
         """Crystals that failed are left out, and rows are those of the files still."""
         features = featurize_partitions(client, with_errors, tmp_path / "features", FEATURIZER).output
         X = GRID_ONLY.describe(None, features=load_features(features)[1])
@@ -284,6 +285,9 @@ class TestNeighbors:
         found = kneighbors(client, with_errors, X[:30], **options)
         np.testing.assert_array_equal(found[0], distances)
         np.testing.assert_array_equal(found[1], rows)
+        other = CrystalDissimilarity(clone(FEATURIZER).set_params(smearing=0.5), composition_weight=0)
+        with pytest.raises(ValueError, match=r"features: its features were made with .*'smearing': 0.0.* has .*'smearing': 0.5"):
+            kneighbors(client, with_errors, crystals[:3], dissimilarity=other, features=features)
         nothing = kneighbors(client, with_errors, X[:0], **options)
         assert nothing[0].shape == nothing[1].shape == (0, 3)
 

@@ -5,7 +5,7 @@ import pytest
 
 from matminer_grid import Crystal, CrystalTable, GRIDFeaturizer
 from tests import naive
-from tests.strategies import disguised
+from tests.strategies import in_another_setting
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -41,7 +41,7 @@ def test_every_crystal_is_the_same_in_a_random_supercell(embedded, smearing):
     compared = 0
     for start in range(0, len(embedded), 200):
         piece = embedded[start : start + 200]
-        others: list[Crystal] = [disguised(crystal, rng) for crystal in piece]
+        others: list[Crystal] = [in_another_setting(crystal, rng) for crystal in piece]
         difference = np.abs(featurizer.transform(others) - featurizer.transform(piece)).max(axis=1)
         worst = int(difference.argmax())
         assert difference[worst] < 1e-9, f"row {start + worst}: {piece[worst].formula} changed by {difference[worst]:.2g}"

@@ -25,7 +25,7 @@ from matminer_grid import (
     grid_emd_exact,
 )
 from tests import naive
-from tests.strategies import disguised, hostile_crystals, moved, reordered, supercell, turned, unimodular
+from tests.strategies import hostile_crystals, in_another_setting, moved, reordered, supercell, turned, unimodular
 
 CUTOFF, BIN_SIZE, N_GROUPS = 5.0, 0.25, 24
 SEEDS = st.integers(0, 2**32 - 1)
@@ -51,7 +51,7 @@ class TestGRID:
     def test_a_disguised_crystal_equals_the_slow_twin_of_the_compact_one(self, crystal, seed, smearing):
         edges = np.arange(0, CUTOFF + BIN_SIZE / 2, BIN_SIZE)
         expected = naive.grid(crystal, edges, N_GROUPS, smearing)
-        same(grid(disguised(crystal, np.random.default_rng(seed)), smearing), expected)
+        same(grid(in_another_setting(crystal, np.random.default_rng(seed)), smearing), expected)
 
     @given(crystal=ANY, shape=st.tuples(*[st.integers(1, 3)] * 3), smearing=SMEARINGS)
     def test_supercells(self, crystal, shape, smearing):
@@ -77,7 +77,7 @@ class TestGRID:
 
     @given(crystal=ANY, seed=SEEDS)
     def test_everything_at_once(self, crystal, seed):
-        same(grid(disguised(crystal, np.random.default_rng(seed))), grid(crystal))
+        same(grid(in_another_setting(crystal, np.random.default_rng(seed))), grid(crystal))
 
     @given(crystal=ANY)
     def test_splitting_shared_sites(self, crystal):
@@ -129,7 +129,7 @@ class TestGRID:
     @given(crystal=FEW_SITES, seed=SEEDS)
     def test_rdf_of_a_disguised_crystal_equals_the_slow_twin(self, crystal, seed):
         featurizer = GRIDFeaturizer(cutoff=CUTOFF, bin_size=BIN_SIZE)
-        other = disguised(crystal, np.random.default_rng(seed))
+        other = in_another_setting(crystal, np.random.default_rng(seed))
         expected = naive.rdf(crystal, featurizer.bin_edges) * other.volume / crystal.volume
         np.testing.assert_allclose(featurizer.rdf(other), expected, rtol=1e-8, atol=1e-8)
 
@@ -150,7 +150,7 @@ class TestEMD:
     @given(crystal=ANY, seed=SEEDS)
     def test_no_distance_between_settings_of_one_crystal(self, crystal, seed):
         assert exact(crystal, crystal) == pytest.approx(0, abs=1e-12)
-        assert exact(crystal, disguised(crystal, np.random.default_rng(seed))) == pytest.approx(0, abs=1e-9)
+        assert exact(crystal, in_another_setting(crystal, np.random.default_rng(seed))) == pytest.approx(0, abs=1e-9)
 
     @given(a=ANY, b=ANY, c=ANY)
     def test_exact_distances_are_symmetric_bounded_and_take_no_detour(self, a, b, c):
@@ -207,7 +207,7 @@ class TestEMD:
         assert (np.diag(matrix) == 0).all()
         np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-12)
         assert (matrix[:, None, :] <= matrix[:, :, None] + matrix[None, :, :] + 1e-9).all()
-        other = disguised(a, np.random.default_rng(seed))
+        other = in_another_setting(a, np.random.default_rng(seed))
         assert composition_emd([a], [other])[0, 0] == pytest.approx(0, abs=1e-9)
 
 
@@ -230,12 +230,12 @@ class TestStructureFactors:
     @pytest.mark.parametrize("representation", ["radial", "pairs"])
     @given(crystal=FEW_SITES.filter(has_reflections), seed=SEEDS)
     def test_everything_at_once(self, representation, crystal, seed):
-        found = reflections(disguised(crystal, np.random.default_rng(seed)), representation)
+        found = reflections(in_another_setting(crystal, np.random.default_rng(seed)), representation)
         np.testing.assert_allclose(found, reflections(crystal, representation), rtol=1e-6, atol=1e-8)
 
     @given(crystal=FEW_SITES, seed=SEEDS)
     def test_everything_at_once_on_the_grid_of_the_niggli_cell(self, crystal, seed):
-        found = reflections(disguised(crystal, np.random.default_rng(seed)), "hkl")
+        found = reflections(in_another_setting(crystal, np.random.default_rng(seed)), "hkl")
         np.testing.assert_allclose(found, reflections(crystal, "hkl"), rtol=1e-6, atol=1e-8)
 
     @pytest.mark.parametrize("representation", ["radial", "pairs", "hkl"])

@@ -38,7 +38,7 @@ from tests.conftest import (
     with_dummies,
     wustite,
 )
-from tests.strategies import disguised, moved, supercell
+from tests.strategies import in_another_setting, moved, supercell
 
 FEATURIZERS = [
     pytest.param({"kind": StructureFactorFeaturizer}, id="hkl"),
@@ -289,12 +289,12 @@ class TestFeatures:
 
 
 @pytest.fixture(scope="module")
-def disguises(embedded) -> tuple[CrystalTable, CrystalTable]:
+def in_two_settings(embedded) -> tuple[CrystalTable, CrystalTable]:
     """Embedded crystals, and each of them as a supercell in a skewed setting, moved, turned and in another order."""
     rng = np.random.default_rng(3)
     small = embedded[embedded.n_sites <= 60]
     given = small[rng.choice(len(small), 250, replace=False)]
-    return given, CrystalTable.from_crystals([disguised(crystal, rng) for crystal in given])
+    return given, CrystalTable.from_crystals([in_another_setting(crystal, rng) for crystal in given])
 
 
 class TestInvariance:
@@ -302,15 +302,15 @@ class TestInvariance:
         "parameters",
         [*FEATURIZERS, pytest.param({"hkl_max": 3, "scattering": "geometry", "s_max": np.inf}, id="hkl of points")],
     )
-    def test_every_description_of_a_crystal_has_the_same_features(self, disguises, parameters):
-        given, other = (make(**parameters).transform(table) for table in disguises)
+    def test_every_description_of_a_crystal_has_the_same_features(self, in_two_settings, parameters):
+        given, other = (make(**parameters).transform(table) for table in in_two_settings)
         np.testing.assert_allclose(other, given, rtol=0, atol=1e-8)
 
     @pytest.mark.slow
     def test_every_description_of_thousands_of_crystals(self, embedded):
         rng = np.random.default_rng(4)
         given = embedded[embedded.n_sites <= 40][::3]
-        other = CrystalTable.from_crystals([disguised(crystal, rng) for crystal in given])
+        other = CrystalTable.from_crystals([in_another_setting(crystal, rng) for crystal in given])
         for kind in (StructureFactorFeaturizer, PowderPatternFeaturizer, ReflectionPairsFeaturizer):
             featurizer = kind()
             np.testing.assert_allclose(featurizer.transform(other), featurizer.transform(given), rtol=0, atol=1e-8)
@@ -321,7 +321,9 @@ class TestInvariance:
         rng = np.random.default_rng(5)
         crystal = Crystal.from_structure(builder())
         for _ in range(3):
-            np.testing.assert_allclose(features(disguised(crystal, rng), **parameters), features(crystal, **parameters), atol=1e-8)
+            np.testing.assert_allclose(
+                features(in_another_setting(crystal, rng), **parameters), features(crystal, **parameters), atol=1e-8
+            )
 
     @pytest.mark.parametrize("cell", ["primitive", "conventional"])
     def test_standard_cells_of_supercells(self, cell):
@@ -337,7 +339,7 @@ class TestInvariance:
             for turn in (np.eye(3), np.array([[1, 0, 0], [-0.5, np.sqrt(0.75), 0], [0, 0, 1]]), 1 - np.eye(3), np.eye(3) - 0.5):
                 crystal = Crystal(turn @ np.diag(edges), coords, np.array([8, 14, 26, 8]), np.ones(4), np.arange(4))
                 for _ in range(2):
-                    np.testing.assert_allclose(features(disguised(crystal, rng)), features(crystal), atol=1e-8)
+                    np.testing.assert_allclose(features(in_another_setting(crystal, rng)), features(crystal), atol=1e-8)
 
     def test_a_supercell_that_is_off_by_less_than_symprec_is_one(self):
         larger = supercell(Crystal.from_structure(perovskite()), np.diag([2, 1, 1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import numpy as np
 
 from matminer_grid._validation import check_whole
 from matminer_grid.crystals.table import CrystalTable
+from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.io.parquet import load_crystals
-from matminer_grid.pipeline._parts import part_files, read_units
+from matminer_grid.pipeline._parts import SETTINGS, part_files, read_units
 from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, unit_name
 from matminer_grid.pipeline.features import read_features
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals, checked_dissimilarity
@@ -92,6 +94,8 @@ def kneighbors(
     check_whole("n_neighbors", n_neighbors)
     queries = dissimilarity.describe(X)
     files = partition_files(inputs)
+    if features is not None:
+        _check_settings(Path(features), dissimilarity)
     counts = np.array([count_rows(file) for file in files])
     starts = (np.cumsum(counts) - counts)[counts > 0]
     files = [file for file, count in zip(files, counts, strict=True) if count]
@@ -111,6 +115,17 @@ def kneighbors(
 
 def _none(queries: DescribedCrystals) -> Neighbors:
     return np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+
+
+def _check_settings(folder: Path, dissimilarity: CrystalDissimilarity) -> None:
+    """Refuse features that another featurizer than the dissimilarity's has made."""
+    own = GRIDFeaturizer() if dissimilarity.featurizer is None else dissimilarity.featurizer
+    file = folder / SETTINGS
+    made_with = json.loads(file.read_bytes())["parameters"] if file.is_file() else own.get_params()
+    if made_with != json.loads(json.dumps(own.get_params())):
+        raise ValueError(
+            f"{folder}: its features were made with {made_with}, and the dissimilarity's featurizer has {own.get_params()}"
+        )
 
 
 def _parts_of(file: Path, folder: Path) -> list[Path]:

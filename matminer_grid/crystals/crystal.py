@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymatgen.core import Composition, DummySpecies, Element, IStructure, Lattice, PeriodicSite, SiteCollection, Species, Structure
@@ -14,6 +14,8 @@ from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, species_s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from matminer_grid.crystals.problems import Problem
+
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
@@ -22,6 +24,9 @@ OCCUPANCY_TOLERANCE = 1e-6
 
 MINIMUM_RELATIVE_VOLUME = 1e-9
 """A cell whose volume is less than this fraction of the product of its edges counts as flat."""
+
+ARRAYS = ("lattice", "frac_coords", "numbers", "occupancies", "site_index")
+"""What a crystal consists of."""
 
 KNOWN_NUMBERS = frozenset((DUMMY, *range(1, 119), DEUTERIUM, TRITIUM))
 """Numbers that a species may have."""
@@ -34,6 +39,16 @@ def species_number(species: Element | Species | DummySpecies) -> int:
         return DUMMY
     element = species if isinstance(species, Element) else species.element
     return {"D": DEUTERIUM, "T": TRITIUM}.get(element.name, element.Z)
+
+
+def structure_arrays(structure: IStructure) -> tuple[Any, ...]:
+    """Give the arrays of a pymatgen structure in the order of :data:`ARRAYS`."""
+    species = [
+        (species_number(kind), occupancy, index) for index, site in enumerate(structure.sites) for kind, occupancy in site.species.items()
+    ]
+    numbers, occupancies, site_index = zip(*species, strict=True) if species else ((), (), ())
+    coords = np.array([site.frac_coords for site in structure.sites])
+    return structure.lattice.matrix, coords, np.array(numbers, np.int64), np.array(occupancies, np.float64), np.array(site_index, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,17 +193,33 @@ class Crystal:
         for index, site in enumerate(sites):
             if not site.species:
                 raise ValueError(f"{structure.formula}: site {index} holds no species; remove it or give it an occupancy")
-        species = [
-            (species_number(s), occupancy, index) for index, site in enumerate(sites) for s, occupancy in site.species.items()
-        ]
-        numbers, occupancies, site_index = zip(*species, strict=True)
-        return cls(
-            structure.lattice.matrix,
-            np.array([site.frac_coords for site in sites]),
-            np.array(numbers),
-            np.array(occupancies),
-            np.array(site_index),
-        )
+        return cls(*structure_arrays(structure))
+
+    def problems(self, formula: str | None = None) -> list[Problem]:
+        """List what is doubtful about the crystal, though it can be described.
+
+        Parameters
+        ----------
+        formula : str, optional
+            What it should hold; missing and extra atoms are listed too.
+
+        Returns
+        -------
+        list of Problem
+            Each with its `kind`, a `message` and `sites`: sites nearer than 0.5 Å whose occupancies add up to more than 1, a layer of
+            more than 8 Å without sites, a density that no crystal has, species that are no elements, and differences to the formula.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matminer_grid import Crystal
+        >>> atom = Crystal(100 * np.eye(3), np.zeros((1, 3)), np.array([1]), np.ones(1), np.array([0]))
+        >>> [problem.kind for problem in atom.problems()]
+        ['vacuum', 'density']
+        """
+        from matminer_grid.crystals.problems import find_problems  # noqa: PLC0415  it needs kernels
+
+        return find_problems(self, formula)
 
     def to_structure(self) -> Structure:
         """Build the pymatgen structure of the same cell, sites and species."""

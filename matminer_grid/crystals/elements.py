@@ -68,6 +68,45 @@ def species_symbol(number: int) -> str:
 
 
 @cache
+def element_number(symbol: str) -> int | None:
+    """Atomic number of an element by its symbol, None for what is none; isotopes are none.
+
+    Parameters
+    ----------
+    symbol : str
+
+    Returns
+    -------
+    int or None
+
+    Examples
+    --------
+    >>> element_number("Ti"), element_number("Qx")
+    (22, None)
+    """
+    return Element[symbol].Z if symbol in Element.__members__ and symbol not in {"D", "T"} else None
+
+
+def as_element(symbol: str) -> str:
+    """Give the element of an isotope, H for D and T: what counts where chemistry is meant.
+
+    Parameters
+    ----------
+    symbol : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> as_element("D"), as_element("Ti")
+    ('H', 'Ti')
+    """
+    return "H" if symbol in {"D", "T"} else symbol
+
+
+@cache
 def substitution_table() -> NDArray[np.float64]:
     """Read the substitution table s of gridrdf: how seldom two elements replace each other in crystal structures.
 

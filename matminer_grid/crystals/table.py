@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition, IStructure, Structure
 
 from matminer_grid.crystals._arrow import column_of_lists, lists
-from matminer_grid.crystals.crystal import KNOWN_NUMBERS, MINIMUM_RELATIVE_VOLUME, OCCUPANCY_TOLERANCE, Crystal, species_number
+from matminer_grid.crystals.crystal import ARRAYS, KNOWN_NUMBERS, MINIMUM_RELATIVE_VOLUME, OCCUPANCY_TOLERANCE, Crystal, structure_arrays
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,20 +114,7 @@ class CrystalTable(Sequence[Crystal]):
         -------
         CrystalTable
         """
-        crystals = list(crystals)
-        if not crystals:
-            empty_int, empty_float = np.zeros(0, np.int64), np.zeros(0)
-            zero = np.zeros(1, np.int64)
-            return cls(np.zeros((0, 3, 3)), zero, np.zeros((0, 3)), zero, empty_int, empty_float, empty_int)
-        return cls(
-            np.stack([crystal.lattice for crystal in crystals]),
-            np.cumsum([0] + [crystal.n_sites for crystal in crystals]),
-            np.concatenate([crystal.frac_coords for crystal in crystals]),
-            np.cumsum([0] + [len(crystal.numbers) for crystal in crystals]),
-            np.concatenate([crystal.numbers for crystal in crystals]),
-            np.concatenate([crystal.occupancies for crystal in crystals]),
-            np.concatenate([crystal.site_index for crystal in crystals]),
-        )
+        return _stacked([[getattr(crystal, name) for name in ARRAYS] for crystal in crystals])
 
     @classmethod
     def concatenate(cls, tables: Iterable[CrystalTable]) -> CrystalTable:
@@ -324,53 +311,40 @@ class CrystalTable(Sequence[Crystal]):
 def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, Exception]]:
     """Read what can be read: a table of the valid structures, in order, and the errors of the others by row.
 
-    Entries may be pymatgen structures or :class:`Crystal` objects.
+    Entries may be pymatgen structures, :class:`Crystal` objects, or tuples of the five arrays of one.
     """
     errors: dict[int, Exception] = {}
-    lattices: list[Any] = []
-    coords: list[Any] = []
-    numbers: list[int] = []
-    occupancies: list[float] = []
-    site_index: list[int] = []
-    n_sites, n_species = [0], [0]
+    parts: list[Any] = []
     for row, structure in enumerate(structures):
         if isinstance(structure, Crystal):
-            lattices.append(structure.lattice)
-            coords.extend(structure.frac_coords)
-            numbers.extend(structure.numbers)
-            occupancies.extend(structure.occupancies)
-            site_index.extend(structure.site_index)
-            n_sites.append(structure.n_sites)
-            n_species.append(len(structure.numbers))
-            continue
-        if not (isinstance(structure, IStructure) and structure.sites and structure.lattice.pbc == (True, True, True)):
+            parts.append([getattr(structure, name) for name in ARRAYS])
+        elif isinstance(structure, tuple):
+            parts.append(structure)
+        elif isinstance(structure, IStructure) and structure.sites and structure.lattice.pbc == (True, True, True):
+            parts.append(structure_arrays(structure))
+        else:
             errors[row] = _error_of(structure)
-            continue
-        before = len(numbers)
-        for index, site in enumerate(structure.sites):
-            coords.append(site.frac_coords)
-            for species, occupancy in site.species.items():
-                numbers.append(species_number(species))
-                occupancies.append(occupancy)
-                site_index.append(index)
-        lattices.append(structure.lattice.matrix)
-        n_sites.append(len(structure.sites))
-        n_species.append(len(numbers) - before)
-    table = CrystalTable(
-        np.array(lattices, dtype=np.float64).reshape(-1, 3, 3),
-        np.cumsum(n_sites),
-        np.array(coords, dtype=np.float64).reshape(-1, 3),
-        np.cumsum(n_species),
-        np.array(numbers, dtype=np.int64),
-        np.array(occupancies, dtype=np.float64),
-        np.array(site_index, dtype=np.int64),
-    )
+    table = _stacked(parts)
     invalid = table.errors()
     if invalid:
         read = [row for row in range(len(structures)) if row not in errors]
-        errors |= {read[row]: _error_of(structures[read[row]]) for row in invalid}
+        errors |= {read[row]: error if isinstance(structures[read[row]], tuple) else _error_of(structures[read[row]]) for row, error in invalid.items()}
         table = table[[row for row in range(len(table)) if row not in invalid]]
     return table, dict(sorted(errors.items()))
+
+
+def _stacked(parts: Sequence[Any]) -> CrystalTable:
+    """Stack the five arrays of each crystal."""
+    columns = list(zip(*parts, strict=True)) or [(), (), (), (), ()]
+
+    def joined(place: int, kind: Any, *shape: int) -> NDArray[Any]:
+        arrays = [np.asarray(array, dtype=kind) for array in columns[place]]
+        return np.concatenate([np.zeros((0, *shape), kind), *arrays])
+
+    lattices = np.array(columns[0], dtype=np.float64).reshape(-1, 3, 3)
+    site_offsets, species_offsets = (np.cumsum([0, *map(len, columns[place])]) for place in (1, 2))
+    coords, numbers, occupancies = joined(1, np.float64, 3), joined(2, np.int64), joined(3, np.float64)
+    return CrystalTable(lattices, site_offsets, coords, species_offsets, numbers, occupancies, joined(4, np.int64))
 
 
 def _error_of(structure: Any) -> Exception:

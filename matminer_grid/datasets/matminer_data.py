@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matminer_grid.crystals.table import CrystalTable
-from matminer_grid.io.formats import crystal_from_dict
+from matminer_grid.io.structure_json import crystal_from_dict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,8 +2,9 @@
 
 from matminer_grid.io.convert import ImportReport, export_crystals, import_crystals, save_crystals
 from matminer_grid.io.files import find_structure_files, read_structures_from
-from matminer_grid.io.formats import StructureRecord, crystal_from_dict
 from matminer_grid.io.parquet import load_crystals, read_provenance
+from matminer_grid.io.records import StructureRecord
+from matminer_grid.io.structure_json import crystal_from_dict
 
 __all__ = [
     "ImportReport",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matminer_grid.crystals.crystal import Crystal
-from matminer_grid.io.formats import StructureRecord
+from matminer_grid.io.records import StructureRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from matminer_grid._files import replacing
 from matminer_grid._version import __version__
 from matminer_grid.io.files import find_structure_files, read_batches
-from matminer_grid.io.formats import stack
+from matminer_grid.io.records import stack
 from matminer_grid.io.parquet import OPTIONAL, PROVENANCE, REQUIRED
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matminer_grid.crystals.table import CrystalTable
-    from matminer_grid.io.formats import StructureBatch
+    from matminer_grid.io.records import StructureBatch
 
 ROW_GROUP = 2000
 """Crystals that are read and written at once."""

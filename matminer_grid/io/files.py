@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from itertools import groupby
@@ -12,26 +13,15 @@ from typing import TYPE_CHECKING, Any
 from joblib.executor import get_memmapping_executor
 
 from matminer_grid._threads import n_processes
-from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.io.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
 from matminer_grid.io.ase import read_ase_database
-from matminer_grid.io.formats import (
-    MAX_FILE_SIZE,
-    Source,
-    StructureBatch,
-    StructureRecord,
-    Unchecked,
-    format_of,
-    in_columns,
-    parse_structures,
-)
+from matminer_grid.io.formats import MAX_FILE_SIZE, format_of, parse_structures
 from matminer_grid.io.parquet import read_rows
+from matminer_grid.io.records import Parsed, Source, StructureBatch, StructureRecord, in_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
-
-    from pymatgen.core import Structure
 
 CHUNK_FILES = 32
 """Files that a process gets at once."""
@@ -46,7 +36,7 @@ WINDOW = 4
 """Chunks a process that are under way or wait to be fetched."""
 
 SUPPORTED = (
-    "CIF, POSCAR or CONTCAR (.vasp), pymatgen's JSON, CSSR, XSF and RES files, plain or packed (.gz, .bz2, .xz), "
+    "CIF, POSCAR, CONTCAR and XDATCAR (.vasp), pymatgen's JSON, extended XYZ, CSSR, XSF and RES files, plain or packed (.gz, .bz2, .xz), "
     "zip and tar archives of them, JSON lines (.jsonl), Parquet, and ASE's databases (.db)"
 )
 
@@ -106,6 +96,11 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     ValueError
         `n_jobs` is 0.
 
+    Warns
+    -----
+    UserWarning
+        Once, at the end, if structures were read with warnings; each record has its own under `warnings`.
+
     Notes
     -----
     Cells and sites are taken as the file has them: CIFs with their symmetry applied, not reduced to the primitive cell.
@@ -116,7 +111,26 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     >>> [record.error for record in read_structures_from("missing.cif")]
     ['there is no such file or folder']
     """
-    return (record for batch in read_batches(paths, n_jobs=n_jobs) for record in batch.records())
+    return _summarised(read_batches(paths, n_jobs=n_jobs))
+
+
+def _summarised(batches: Iterable[StructureBatch]) -> Iterator[StructureRecord]:
+    """Give the records, and one warning at the end that says how many had warnings."""
+    n, first = 0, ""
+    for batch in batches:
+        for record in batch.records():
+            if record.warnings and record.crystal is not None:
+                first = first or f"{record.name}: {record.warnings[0]}"
+                n += 1
+            yield record
+    warn_of(n, first)
+
+
+def warn_of(n: int, first: str) -> None:
+    """Warn once of all structures that were read with warnings."""
+    if n:
+        noun = "structure was" if n == 1 else "structures were"
+        warnings.warn(f"{n} {noun} read with warnings, the first: {first}", UserWarning, stacklevel=3)
 
 
 def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int | None = None) -> Iterator[StructureBatch]:
@@ -172,31 +186,35 @@ def _parse_alone(source: Source) -> list[StructureBatch]:
 def _parse_chunk(sources: list[Source | StructureRecord]) -> list[StructureBatch]:
     """Parse files or their content; structures of many sites make several batches, so that few wait to be put into columns."""
     batches = []
-    parsed: list[StructureRecord | Unchecked] = []
+    parsed: list[Parsed] = []
     n_sites = 0
     for source in sources:
-        found = [source] if isinstance(source, StructureRecord) else parse_source(source)
+        found = [as_parsed(source)] if isinstance(source, StructureRecord) else parse_source(source)
         parsed += found
-        n_sites += sum(_n_sites(one.crystal) for one in found)
+        n_sites += sum(0 if one.crystal is None else one.crystal.n_sites for one in found)
         if n_sites > BATCH_SITES:
             batches.append(in_columns(parsed))
             parsed, n_sites = [], 0
     return [*batches, in_columns(parsed)] if parsed else batches
 
 
-def _n_sites(structure: Structure | Crystal | None) -> int:
-    return 0 if structure is None else structure.n_sites if isinstance(structure, Crystal) else len(structure)
+def as_parsed(record: StructureRecord) -> Parsed:
+    """Give a record as what a parser gives, to be checked and put in columns."""
+    return Parsed(record.name, record.crystal, record.error, record.notes, record.warnings, record.properties)
 
 
-def parse_source(source: Source) -> list[StructureRecord | Unchecked]:
-    """Parse one file or its content."""
+def parse_source(source: Source) -> list[Parsed]:
+    """Parse one file or its content; each structure is named by the file, and by its number and name where there are several."""
     try:
         content = _content(source.content) if isinstance(source.content, Path) else source.content
-        structures, notes = parse_structures(content, source.kind)
+        found = parse_structures(content, source.kind)
     except ValueError as error:
-        return [StructureRecord(source.name, error=str(error))]
-    names = [source.name] if len(structures) == 1 else [f"{source.name}#{number}" for number in range(1, len(structures) + 1)]
-    return [Unchecked(name, structure, tuple(notes)) for name, structure in zip(names, structures, strict=True)]
+        return [Parsed(source.name, error=str(error))]
+    if len(found) == 1:
+        return [found[0]._replace(name=source.name)]
+    return [
+        one._replace(name=f"{source.name}#{number}{f':{one.name}' if one.name else ''}") for number, one in enumerate(found, start=1)
+    ]
 
 
 def _content(path: Path) -> bytes:
@@ -242,8 +260,6 @@ def _find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path | Structure
             yield StructureRecord(str(path), error="it is neither a file nor a folder")
         elif _is_known(path.name):
             yield path
-        elif path.suffix.lower() == ".xyz":
-            yield StructureRecord(str(path), error="XYZ files hold molecules without a unit cell; only crystals can be read")
         else:
             yield StructureRecord(str(path), error=f"files of this kind can't be read; {SUPPORTED} can")
 

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from matminer_grid._validation import check_choice
 from matminer_grid._version import __version__
 from matminer_grid.featurizers.grid import GRIDFeaturizer
-from matminer_grid.io.formats import stack
+from matminer_grid.io.records import stack
 from matminer_grid.pipeline._parts import METADATA, PART_SIZE, find_parts
 from matminer_grid.pipeline._run import Report, compute_files, compute_partitions
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matminer_grid.featurizers.base import CrystalFeaturizer
-    from matminer_grid.io.formats import StructureBatch
+    from matminer_grid.io.records import StructureBatch
 
 COLUMNS = {"sparse": ["name", "indices", "values"], "list": ["name", "features"]}
 """Columns of each layout."""

@@ -1,0 +1,189 @@
+"""One record for each structure of a file, good or bad, and many of them in columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from matminer_grid.crystals.problems import doubtful_rows, find_problems
+from matminer_grid.crystals.table import CrystalTable, read_structures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from matminer_grid.crystals.crystal import Crystal
+
+
+@dataclass(frozen=True, eq=False)
+class StructureRecord:
+    """One structure that was read, or the reason why it wasn't.
+
+    Parameters
+    ----------
+    name : str
+        The file; with the member of an archive behind a slash, with ``:12`` for line 12 of JSON lines (from 1) or row 12 of a
+        Parquet file (from 0), with ``#2:name`` for the second structure of a file that holds several, and its name if it has one.
+    crystal : Crystal or None
+        None if it couldn't be read.
+    error : str or None
+        What was wrong, without the name.
+    notes : tuple of str
+        What was put right on the way, and is harmless.
+    warnings : tuple of str
+        What was lost or had to be assumed, and what is doubtful about the crystal.
+    properties : dict
+        What else the file says of the structure: its own `name` or id, energies and the like.
+    """
+
+    name: str
+    crystal: Crystal | None = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class StructureBatch:
+    """Structures that were read together: those of as many :class:`StructureRecord`, but their crystals in one table.
+
+    Parameters
+    ----------
+    names : list of str
+        One a structure.
+    crystals : CrystalTable
+        Those that could be read, in order.
+    errors : dict of int to str
+        Why the others couldn't, by their place among the names.
+    notes, warnings : dict of int to tuple of str
+        Those of the records that have any, likewise.
+    properties : dict of int to dict
+        Likewise.
+    """
+
+    names: list[str]
+    crystals: CrystalTable
+    errors: dict[int, str] = field(default_factory=dict)
+    notes: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    warnings: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    properties: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def part(self, start: int, stop: int) -> StructureBatch:
+        """Give the structures from `start` to before `stop`."""
+        if start == 0 and stop >= len(self):
+            return self
+        first, last = (place - sum(row < place for row in self.errors) for place in (start, stop))
+        errors, notes, warnings, properties = (
+            {row - start: value for row, value in entries.items() if start <= row < stop}
+            for entries in (self.errors, self.notes, self.warnings, self.properties)
+        )
+        return StructureBatch(self.names[start:stop], self.crystals[first:last], errors, notes, warnings, properties)  # type: ignore[arg-type]
+
+    def records(self) -> Iterator[StructureRecord]:
+        """Give the structures one by one."""
+        crystals = iter(self.crystals)
+        for row, name in enumerate(self.names):
+            error = self.errors.get(row)
+            crystal = next(crystals) if error is None else None
+            yield StructureRecord(
+                name, crystal, error, self.notes.get(row, ()), self.warnings.get(row, ()), self.properties.get(row, {})
+            )
+
+
+class Parsed(NamedTuple):
+    """A structure as a parser gives it, or what is wrong with it.
+
+    Parameters
+    ----------
+    name : str
+        That it has in its file, or "".
+    crystal : Structure, Crystal or arrays of one, or None
+        Not checked yet.
+    error : str or None
+    notes, warnings, properties
+        As in :class:`StructureRecord`.
+    labels : sequence of str, or None
+        Names of the sites.
+    """
+
+    name: str = ""
+    crystal: Any = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    properties: Mapping[str, Any] = {}  # noqa: RUF012  never changed
+    labels: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file to parse, or its content if it was read already: its name, one of the formats of `FORMATS`, and where it is."""
+
+    name: str
+    kind: str
+    content: Path | bytes
+
+
+def in_columns(parsed: Sequence[Parsed]) -> StructureBatch:
+    """Put structures that were parsed one by one into one table; those that are no valid crystals become errors."""
+    errors = {row: found.error for row, found in enumerate(parsed) if found.error is not None}
+    rows = [row for row in range(len(parsed)) if row not in errors]
+    crystals, invalid = read_structures([parsed[row].crystal for row in rows])
+    errors |= {rows[row]: str(error) for row, error in invalid.items()}
+    return checked(
+        StructureBatch(
+            [found.name for found in parsed],
+            crystals,
+            dict(sorted(errors.items())),
+            {row: found.notes for row, found in enumerate(parsed) if found.notes},
+            {row: found.warnings for row, found in enumerate(parsed) if found.warnings},
+            {row: found.properties for row, found in enumerate(parsed) if found.properties},
+        ),
+        {row: found.labels for row, found in enumerate(parsed) if found.labels is not None},
+    )
+
+
+def checked(batch: StructureBatch, labels: Mapping[int, Sequence[str]] | None = None) -> StructureBatch:
+    """Add to the warnings what is doubtful about the crystals themselves."""
+    doubtful = doubtful_rows(batch.crystals)
+    if doubtful:
+        read = [row for row in range(len(batch)) if row not in batch.errors]
+        for place in doubtful:
+            row = read[place]
+            known = batch.warnings.get(row, ())
+            found = find_problems(batch.crystals[place], labels=(labels or {}).get(row))
+            new = tuple(problem.message for problem in found if not _is_told(problem.message, problem.kind, known))
+            batch.warnings[row] = (*known, *new)
+    return batch
+
+
+def _is_told(message: str, kind: str, known: tuple[str, ...]) -> bool:
+    return message in known or (kind == "species" and any("read as a dummy" in text for text in known))
+
+
+def stack(batches: Sequence[StructureBatch]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
+    """Give the names of all structures, the crystals that could be read, and the errors of the others by row."""
+    names: list[str] = []
+    errors: dict[int, str] = {}
+    for batch in batches:
+        errors |= {len(names) + row: error for row, error in batch.errors.items()}
+        names += batch.names
+    return np.array(names, dtype=object), CrystalTable.concatenate(batch.crystals for batch in batches), errors
+
+
+def stacked(batches: Sequence[StructureBatch], attribute: str) -> dict[int, Any]:
+    """Give the notes, warnings or properties of many batches by row of all."""
+    out: dict[int, Any] = {}
+    first = 0
+    for batch in batches:
+        out |= {first + row: value for row, value in getattr(batch, attribute).items()}
+        first += len(batch)
+    return out

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import warnings
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -47,7 +48,9 @@ JSON = rock_salt().to_json().encode()
 
 
 def read(*paths, n_jobs=1):
-    return list(read_structures_from(paths, n_jobs=n_jobs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it summarises what the records have
+        return list(read_structures_from(paths, n_jobs=n_jobs))
 
 
 def error_of(path):
@@ -133,12 +136,10 @@ class TestFormats:
         assert capfd.readouterr() == ("", "")
 
     def test_species_that_are_no_elements(self, tmp_path):
-        with pytest.warns(UserWarning, match="1 structure was read with warnings"):
-            (record,) = read(write(tmp_path / "POSCAR", POSCAR.replace(b"Na", b"Qx")))
+        with pytest.warns(UserWarning, match="1 structure was read with warnings, the first: .*POSCAR: species"):
+            (record,) = read_structures_from(write(tmp_path / "POSCAR", POSCAR.replace(b"Na", b"Qx")))
         assert record.crystal.formula == "X4 Cl4"
-        assert record.warnings == (
-            "species that are no elements are read as dummies: site 0 (X), site 1 (X), site 2 (X) …",
-        )
+        assert record.warnings == ("species that are no elements are read as dummies: site 0 (X), site 1 (X), site 2 (X) …",)
 
     def test_classes_in_json_are_not_imported(self):
         entry = rock_salt().as_dict()
@@ -151,7 +152,7 @@ class TestFormats:
         ("name", "content", "message"),
         [
             ("a.cif", b"", "it is empty"),
-            ("a.cif", CIF[: len(CIF) // 2], r"line \d+: wrong number of values in loop _atom_site"),
+            ("a.cif", CIF[: len(CIF) // 2], "line 21: parse error"),
             ("a.cif", b"nothing", r"line 1: expected block header \(data_\)"),
             ("POSCAR", b"", "it is empty"),
             ("POSCAR", b"x\n1.0\n3 0 0\n0 3 0\n0 0 3\n1\nDirect\n0 0 0\n", "doesn't name its elements"),

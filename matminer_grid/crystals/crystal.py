@@ -44,11 +44,19 @@ def species_number(species: Element | Species | DummySpecies) -> int:
 def structure_arrays(structure: IStructure) -> tuple[Any, ...]:
     """Give the arrays of a pymatgen structure in the order of :data:`ARRAYS`."""
     species = [
-        (species_number(kind), occupancy, index) for index, site in enumerate(structure.sites) for kind, occupancy in site.species.items()
+        (species_number(kind), occupancy, index)
+        for index, site in enumerate(structure.sites)
+        for kind, occupancy in site.species.items()
     ]
     numbers, occupancies, site_index = zip(*species, strict=True) if species else ((), (), ())
     coords = np.array([site.frac_coords for site in structure.sites])
-    return structure.lattice.matrix, coords, np.array(numbers, np.int64), np.array(occupancies, np.float64), np.array(site_index, np.int64)
+    return (
+        structure.lattice.matrix,
+        coords,
+        np.array(numbers, np.int64),
+        np.array(occupancies, np.float64),
+        np.array(site_index, np.int64),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +214,8 @@ class Crystal:
         Returns
         -------
         list of Problem
-            Each with its `kind`, a `message` and `sites`: sites nearer than 0.5 Å whose occupancies add up to more than 1, a layer of
-            more than 8 Å without sites, a density that no crystal has, species that are no elements, and differences to the formula.
+            Each with its `kind`, a `message` and `sites`: sites nearer than 0.5 Å whose occupancies add up to more than 1, a layer
+            of more than 8 Å without sites, a density that no crystal has, species that are no elements, differences to the formula.
 
         Examples
         --------

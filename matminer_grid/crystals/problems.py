@@ -92,7 +92,9 @@ def find_problems(crystal: Crystal, formula: str | None = None, labels: Sequence
     return problems
 
 
-def short_contacts(lattice: NDArray[np.float64], coords: NDArray[np.float64], radius: float = SHORTEST_CONTACT) -> list[tuple[int, int, float]]:
+def short_contacts(
+    lattice: NDArray[np.float64], coords: NDArray[np.float64], radius: float = SHORTEST_CONTACT
+) -> list[tuple[int, int, float]]:
     """List pairs of sites nearer than a radius in Å, with their distances."""
     room = 64
     while True:
@@ -140,7 +142,9 @@ def _differences(crystal: Crystal, formula: Composition) -> list[str]:
     return compare_amounts(held, {symbol: units * amount for symbol, amount in wanted.items()})
 
 
-def compare_amounts(held: Mapping[str, float], wanted: Mapping[str, float], tolerance: Mapping[str, float] | None = None) -> list[str]:
+def compare_amounts(
+    held: Mapping[str, float], wanted: Mapping[str, float], tolerance: Mapping[str, float] | None = None
+) -> list[str]:
     """Say in words which species the sites hold less or more of than is wanted, beyond a tolerance (1 % by default)."""
     held, wanted = dict(held), dict(wanted)
     if any((isotope in held) != (isotope in wanted) for isotope in "DT"):

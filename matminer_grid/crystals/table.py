@@ -12,7 +12,14 @@ import pyarrow.parquet as pq
 from pymatgen.core import Composition, IStructure, Structure
 
 from matminer_grid.crystals._arrow import column_of_lists, lists
-from matminer_grid.crystals.crystal import ARRAYS, KNOWN_NUMBERS, MINIMUM_RELATIVE_VOLUME, OCCUPANCY_TOLERANCE, Crystal, structure_arrays
+from matminer_grid.crystals.crystal import (
+    ARRAYS,
+    KNOWN_NUMBERS,
+    MINIMUM_RELATIVE_VOLUME,
+    OCCUPANCY_TOLERANCE,
+    Crystal,
+    structure_arrays,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -328,7 +335,10 @@ def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, 
     invalid = table.errors()
     if invalid:
         read = [row for row in range(len(structures)) if row not in errors]
-        errors |= {read[row]: error if isinstance(structures[read[row]], tuple) else _error_of(structures[read[row]]) for row, error in invalid.items()}
+        errors |= {
+            read[row]: error if isinstance(structures[read[row]], tuple) else _error_of(structures[read[row]])
+            for row, error in invalid.items()
+        }
         table = table[[row for row in range(len(table)) if row not in invalid]]
     return table, dict(sorted(errors.items()))
 

@@ -21,8 +21,8 @@ from matminer_grid._files import replacing
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.datasets.materials_project_client import Client
-from matminer_grid.io.structure_json import crystal_from_dict
 from matminer_grid.io.parquet import PROVENANCE
+from matminer_grid.io.structure_json import crystal_from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

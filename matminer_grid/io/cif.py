@@ -6,8 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from matminer_grid.crystals.elements import as_element
 from matminer_grid.crystals.problems import amounts, compare_amounts
 from matminer_grid.io.cif_cell import Cell, expand, read_lattice
@@ -29,6 +27,7 @@ from matminer_grid.io.symmetry import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 OPERATORS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop_magn_operation_xyz")
@@ -139,7 +138,9 @@ def _operators(block: Block, tag: str) -> Group:
         raise ValueError(f"line {block.line(tag)}: {tag} has no operators")
     operators, centres = ([str(text) for text in texts] for texts in (raw, centerings))
     if "magn" in tag:
-        operators, centres = ([text.rpartition(",")[0] if text.count(",") == 3 else text for text in texts] for texts in (operators, centres))
+        operators, centres = (
+            [text.rpartition(",")[0] if text.count(",") == 3 else text for text in texts] for texts in (operators, centres)
+        )
     try:
         return group_of_operators(tuple(operators), tuple(centres))
     except ValueError as error:
@@ -171,17 +172,14 @@ def _named(block: Block) -> Named | str | None:
             found.append(settings)
     if hall:
         try:
-            group = group_of_hall(hall)
+            found.insert(0, Named((f"hall {hall}",), frozenset({group_of_hall(hall).number})))
         except ValueError as error:
             problem = problem or str(error)
-        else:
-            found.insert(0, Named((f"hall {hall}",), frozenset({group.number})))
-    if number and re.fullmatch(r"\d{1,3}", number) and int(number) > 0:
-        settings = settings_of_number(int(number))
-        if settings is None:
-            problem = problem or f"there is no space group number {number}"
-        else:
-            found.append(settings)
+    settings = settings_of_number(int(number)) if number and re.fullmatch(r"\d{1,3}", number) else None
+    if settings is not None:
+        found.append(settings)
+    elif number and number != "0":
+        problem = problem or f"there is no space group number {number}"
     if not found:
         return problem or None
     common = frozenset.intersection(*(settings.numbers for settings in found))
@@ -210,8 +208,8 @@ def _check_named(group: Group, named: Named | str | None, text: str | None, rema
     if named and group.number and group.number not in named.numbers:
         number = min(named.numbers)
         raise ValueError(
-            f"its {len(group.rotations)} symmetry operators are those of {group.name or 'another group'} (number {group.number}) and "
-            f"contradict the named space group {text} (number {number})"
+            f"its {len(group.rotations)} symmetry operators are those of {group.name or 'another group'} (number {group.number}) "
+            f"and contradict the named space group {text} (number {number})"
         )
     if named and not group.number:
         remarks.warnings.append(f"its {len(group.rotations)} symmetry operators are of no known group; they are used as they are")
@@ -219,10 +217,14 @@ def _check_named(group: Group, named: Named | str | None, text: str | None, rema
 
 def _settings(named: Named, metric: NDArray[np.float64], remarks: Remarks) -> Symmetry:
     """Choose among the settings that a name allows by the shape of the cell."""
-    groups = [group_of_hall(xhm.removeprefix("hall ")) if xhm.startswith("hall ") else group_of_setting(xhm) for xhm in named.settings]
+    groups = [
+        group_of_hall(xhm.removeprefix("hall ")) if xhm.startswith("hall ") else group_of_setting(xhm) for xhm in named.settings
+    ]
     groups = [group for group in groups if group.number in named.numbers]
     misfits = [group.misfit(metric) for group in groups]
-    fitting = [group for group, misfit in zip(groups, misfits, strict=True) if misfit <= max(METRIC_TOLERANCE / 10, 1.0001 * min(misfits))]
+    fitting = [
+        group for group, misfit in zip(groups, misfits, strict=True) if misfit <= max(METRIC_TOLERANCE / 10, 1.0001 * min(misfits))
+    ]
     stem = fitting[0].name.partition(":")[0]
     chosen = tuple(group for group in fitting if group.name.partition(":")[0] == stem) if len(fitting) > 1 else tuple(fitting)
     if named.assumed:
@@ -255,7 +257,9 @@ def _cell(
     if len(winners) == 1 and not problems:
         remarks.notes.append(f"the origin isn't given ({names}); formula and distances speak for {group.name}")
     else:
-        remarks.warnings.append(f"the origin isn't given ({names}), and neither formula nor distances tell; {group.name} is assumed")
+        remarks.warnings.append(
+            f"the origin isn't given ({names}), and neither formula nor distances tell; {group.name} is assumed"
+        )
     remarks.notes += own.notes
     remarks.warnings += own.warnings
     return cell
@@ -265,7 +269,9 @@ def _score(cell: Cell, formula: Mapping[str, float], units: float | None, rows: 
     """Say how much speaks for a cell: multiplicities, formula, number of formula units, distances."""
     from matminer_grid.io.cif_checks import shortest_bond  # noqa: PLC0415  rarely needed
 
-    known = [(wanted, has) for wanted, has in zip(rows.multiplicities, cell.multiplicities.tolist(), strict=True) if wanted is not None]
+    known = [
+        (wanted, has) for wanted, has in zip(rows.multiplicities, cell.multiplicities.tolist(), strict=True) if wanted is not None
+    ]
     multiplicities = -sum(wanted != has for wanted, has in known)
     held = amounts(cell.sites.numbers, cell.sites.occupancies)
     fits = fits_units = 0

@@ -67,7 +67,9 @@ def read_lattice(block: Block, remarks: Remarks) -> NDArray[np.float64]:
     values = [read_number(str(text)) for text in texts]
     for tag, text, value in zip((*LENGTHS, *ANGLES), texts, values, strict=True):
         if not (0 < value < (math.inf if tag in LENGTHS else 180)):
-            raise ValueError(f"line {block.line(tag)}: {tag} is {text!r}; a number above 0{'' if tag in LENGTHS else ' and below 180'} is needed")
+            raise ValueError(
+                f"line {block.line(tag)}: {tag} is {text!r}; a number above 0{'' if tag in LENGTHS else ' and below 180'} is needed"
+            )
     return lattice_of(*values)
 
 
@@ -91,6 +93,19 @@ def lattice_of(a: float, b: float, c: float, alpha: float, beta: float, gamma: f
             [0.0, 0.0, c],
         ]
     )
+
+
+def fractional(lattice: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give Cartesian positions in Å as fractions of a cell.
+
+    Raises
+    ------
+    ValueError
+        The cell is flat.
+    """
+    if np.linalg.det(lattice) == 0:
+        raise ValueError("the cell has no volume; its three lattice vectors must not lie in one plane")
+    return np.array(np.linalg.solve(lattice.T, positions.T).T, dtype=np.float64)
 
 
 def expand(rows: Rows, group: Group, lattice: NDArray[np.float64], remarks: Remarks) -> Cell:
@@ -119,7 +134,9 @@ def expand(rows: Rows, group: Group, lattice: NDArray[np.float64], remarks: Rema
     return _merged(rows, positions, owner, lattice, shared, remarks)._replace(multiplicities=multiplicities)
 
 
-def _shared(rows: Rows, positions: NDArray[np.float64], owner: NDArray[np.int64], lattice: NDArray[np.float64]) -> dict[int, list[int]]:
+def _shared(
+    rows: Rows, positions: NDArray[np.float64], owner: NDArray[np.int64], lattice: NDArray[np.float64]
+) -> dict[int, list[int]]:
     """Gather positions that are one point: by the first of them, the others."""
     first: dict[int, int] = {}
     for i, j, _ in short_contacts(lattice, positions):
@@ -144,7 +161,12 @@ def _root(first: dict[int, int], position: int) -> int:
 
 
 def _merged(
-    rows: Rows, positions: NDArray[np.float64], owner: NDArray[np.int64], lattice: NDArray[np.float64], shared: dict[int, list[int]], remarks: Remarks
+    rows: Rows,
+    positions: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    lattice: NDArray[np.float64],
+    shared: dict[int, list[int]],
+    remarks: Remarks,
 ) -> Cell:
     """Put species that share a point on one site."""
     others = {position for group in shared.values() for position in group}
@@ -152,7 +174,7 @@ def _merged(
     occupancies: list[float] = []
     site_index: list[int] = []
     labels: list[str] = []
-    coords = []
+    coords: list[NDArray[np.float64]] = []
     weights = np.zeros(len(rows.labels))
     decided: dict[tuple[int, ...], list[tuple[int, float]]] = {}
     for position, row in enumerate(owner.tolist()):
@@ -186,10 +208,14 @@ def _occupants(rows: Rows, on_site: tuple[int, ...], remarks: Remarks) -> list[t
             kept.append(row)
     total = float(sum(rows.occupancies[row] for row in kept))
     if total > MAX_OCCUPANCY:
-        raise ValueError(f"{', '.join(rows.labels[row] for row in kept)} lie on one point, and their occupancies add up to {total:g}")
+        raise ValueError(
+            f"{', '.join(rows.labels[row] for row in kept)} lie on one point, and their occupancies add up to {total:g}"
+        )
     if total > 1 + 1e-9:
         if total > 1 + 1e-6:
-            remarks.notes.append(f"the occupancies of {some([rows.labels[row] for row in kept])} add up to {total:g} and are scaled to 1")
+            remarks.notes.append(
+                f"the occupancies of {some([rows.labels[row] for row in kept])} add up to {total:g} and are scaled to 1"
+            )
         return [(row, float(rows.occupancies[row]) / total) for row in kept]
     return [(row, float(rows.occupancies[row])) for row in kept]
 

@@ -32,4 +32,6 @@ def shortest_bond(sites: Sites) -> float:
         radii[site] = max(radii[site], covalent_radius(number))
     reach = 2 * float(radii.max(initial=0.5))
     pairs = short_contacts(sites.lattice, sites.frac_coords, reach)
-    return min((d / (radii[i] + radii[j]) for i, j, d in pairs if totals[i] + totals[j] > 1.001 and radii[i] + radii[j] > 0), default=2.0)
+    return min(
+        (d / (radii[i] + radii[j]) for i, j, d in pairs if totals[i] + totals[j] > 1.001 and radii[i] + radii[j] > 0), default=2.0
+    )

@@ -117,13 +117,17 @@ def read_rows(block: Block, formula: Mapping[str, float], remarks: Remarks) -> R
             remarks.notes.append(f"{some(_where(dummies, names))} left out: dummies, by their calc_flag")
     coords = np.array([[_coordinate(value) for value in column] for column in columns]).T
     keep &= _placed(coords, columns, keep, names, remarks)
-    species = [_species(kind, label) if keep[row] else Species(None) for row, (kind, label) in enumerate(zip(types, labels, strict=True))]
+    species = [
+        _species(kind, label) if keep[row] else Species(None) for row, (kind, label) in enumerate(zip(types, labels, strict=True))
+    ]
     numbers = _numbers(species, keep, formula, remarks)
     keep &= numbers >= 0
     rows = np.nonzero(keep)[0]
     if not len(rows):
         raise ValueError("no row of its atom list holds an atom with coordinates")
-    multiplicities = _column(block, "_atom_site_symmetry_multiplicity", n) or _column(block, "_atom_site_site_symmetry_multiplicity", n)
+    multiplicities = _column(block, "_atom_site_symmetry_multiplicity", n) or _column(
+        block, "_atom_site_site_symmetry_multiplicity", n
+    )
     attached = _column(block, "_atom_site_attached_hydrogens", n) or [None] * n
     hydrogens = np.array([_count(attached[row]) for row in rows])
     return Rows(
@@ -142,10 +146,13 @@ def _coordinates(block: Block) -> list[list[str]]:
     columns = [block.raw(tag) for tag in FRACTIONS]
     missing = [tag for tag, column in zip(FRACTIONS, columns, strict=True) if not column]
     if missing:
-        known = next((tag for tag in ("_atom_site_cartn_x", "_atom_site_label", "_atom_site_type_symbol") if tag in block.items), None)
+        known = next(
+            (tag for tag in ("_atom_site_cartn_x", "_atom_site_label", "_atom_site_type_symbol") if tag in block.items), None
+        )
         where = f" (the atom list is in line {block.line(known)})" if known else ""
         cartesian = "; it has Cartesian coordinates only" if "_atom_site_cartn_x" in block.items else ""
-        raise ValueError(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing or empty: fractional coordinates are needed{cartesian}{where}")
+        lacking = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing or empty"
+        raise ValueError(f"{lacking}: fractional coordinates are needed{cartesian}{where}")
     found = [column for column in columns if column is not None]
     if len({len(column) for column in found}) > 1 or len({id(block.items[tag][0]) for tag in FRACTIONS if len(found[0]) > 1}) > 1:
         raise ValueError(f"the coordinates are not in one list; see line {block.line(FRACTIONS[0])}")
@@ -154,7 +161,7 @@ def _coordinates(block: Block) -> list[list[str]]:
 
 def _column(block: Block, tag: str, n: int) -> list[str | None] | None:
     """Give a column of the atom list without quotes; None if it isn't there or belongs to another list."""
-    if tag not in block.items or block.items[tag][0].line_number != block.items[FRACTIONS[0]][0].line_number and n > 1:
+    if tag not in block.items or (block.items[tag][0].line_number != block.items[FRACTIONS[0]][0].line_number and n > 1):
         return None
     values = block.texts(tag)
     return values if values is not None and len(values) == n else None
@@ -179,7 +186,9 @@ def _occupancies(block: Block, names: Sequence[str], remarks: Remarks) -> NDArra
     return np.minimum(values, 1.0)
 
 
-def _placed(coords: NDArray[np.float64], columns: list[list[str]], keep: NDArray[np.bool_], names: Sequence[str], remarks: Remarks) -> NDArray[np.bool_]:
+def _placed(
+    coords: NDArray[np.float64], columns: list[list[str]], keep: NDArray[np.bool_], names: Sequence[str], remarks: Remarks
+) -> NDArray[np.bool_]:
     """Find the rows that have coordinates; what can't be read is an error, what isn't given a warning."""
     wrong = ~np.isfinite(coords).all(axis=1) & keep
     lost = []
@@ -216,7 +225,9 @@ def _species(kind: str | None, label: str | None) -> Species:
     return species_of_label(label)
 
 
-def _numbers(species: Sequence[Species], keep: NDArray[np.bool_], formula: Mapping[str, float], remarks: Remarks) -> NDArray[np.int64]:
+def _numbers(
+    species: Sequence[Species], keep: NDArray[np.bool_], formula: Mapping[str, float], remarks: Remarks
+) -> NDArray[np.int64]:
     """Decide what each row holds, by the formula where a label has two readings; -1 for a vacancy."""
     numbers = [-1] * len(species)
     warnings: dict[str, None] = {}

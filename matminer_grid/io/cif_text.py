@@ -22,7 +22,9 @@ ATOM_TAGS = (
 """Any of these makes a block one with atoms."""
 
 _HEADER = re.compile(rb"^[ \t]*data_(\S*)", re.IGNORECASE)
-_ATOMS = re.compile(rb"^\s*(?:loop_\s+)?_atom_site[_.](?:label|type_symbol|fract_[xyz]|cartn_x|occupancy)\b", re.IGNORECASE | re.MULTILINE)
+_ATOMS = re.compile(
+    rb"^\s*(?:loop_\s+)?_atom_site[_.](?:label|type_symbol|fract_[xyz]|cartn_x|occupancy)\b", re.IGNORECASE | re.MULTILINE
+)
 
 
 class Block:
@@ -115,7 +117,9 @@ class Block:
         """
         for tag in tags:
             if tag in self.repeated:
-                raise ValueError(f"{tag} is given twice, in lines {self.line(tag)} and {self.repeated[tag]}; which counts isn't clear")
+                raise ValueError(
+                    f"{tag} is given twice, in lines {self.line(tag)} and {self.repeated[tag]}; which counts isn't clear"
+                )
 
 
 def _unquoted(value: str) -> str | None:
@@ -203,4 +207,7 @@ def _syntax_error(message: str, offset: int) -> str:
     if not match:
         return f"it is no CIF: {' '.join(message.split())[:300]}"
     line, _, text = match.groups()
+    loop = re.match(r"Wrong number of values in loop (\S+)", text)
+    if loop:
+        return f"line {int(line) + offset}: the loop {loop.group(1)} has a row that is cut short, or a value too many"
     return f"line {int(line) + offset}: {text[:1].lower()}{text[1:300]}"

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from matminer_grid._files import replacing
 from matminer_grid._version import __version__
 from matminer_grid.io.files import find_structure_files, read_batches
-from matminer_grid.io.records import stack
 from matminer_grid.io.parquet import OPTIONAL, PROVENANCE, REQUIRED
+from matminer_grid.io.records import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -36,8 +36,8 @@ WINDOW = 4
 """Chunks a process that are under way or wait to be fetched."""
 
 SUPPORTED = (
-    "CIF, POSCAR, CONTCAR and XDATCAR (.vasp), pymatgen's JSON, extended XYZ, CSSR, XSF and RES files, plain or packed (.gz, .bz2, .xz), "
-    "zip and tar archives of them, JSON lines (.jsonl), Parquet, and ASE's databases (.db)"
+    "CIF, POSCAR, CONTCAR and XDATCAR (.vasp), pymatgen's JSON, extended XYZ, CSSR, XSF and RES files, plain or packed "
+    "(.gz, .bz2, .xz), zip and tar archives of them, JSON lines (.jsonl), Parquet, and ASE's databases (.db)"
 )
 
 
@@ -180,7 +180,7 @@ def _parse_alone(source: Source) -> list[StructureBatch]:
     try:
         return _executor(1).submit(_parse_chunk, [source]).result()
     except BrokenExecutor:
-        return [in_columns([StructureRecord(source.name, error="the process that read it was killed, perhaps for want of memory")])]
+        return [in_columns([Parsed(source.name, error="the process that read it was killed, perhaps for want of memory")])]
 
 
 def _parse_chunk(sources: list[Source | StructureRecord]) -> list[StructureBatch]:
@@ -213,7 +213,8 @@ def parse_source(source: Source) -> list[Parsed]:
     if len(found) == 1:
         return [found[0]._replace(name=source.name)]
     return [
-        one._replace(name=f"{source.name}#{number}{f':{one.name}' if one.name else ''}") for number, one in enumerate(found, start=1)
+        one._replace(name=f"{source.name}#{number}{f':{one.name}' if one.name else ''}")
+        for number, one in enumerate(found, start=1)
     ]
 
 

@@ -7,7 +7,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from matminer_grid.io.cif import read_cif
-from matminer_grid.io.frames import read_cssr, read_res, read_xsf, read_xyz
+from matminer_grid.io.frames import read_cssr, read_xsf, read_xyz
+from matminer_grid.io.res import read_res
 from matminer_grid.io.structure_json import read_json
 from matminer_grid.io.vasp import read_poscar, read_xdatcar
 
@@ -41,8 +42,8 @@ BEGINNINGS = re.compile(r"(POSCAR|CONTCAR|XDATCAR)(?![A-Za-z])|(poscar|contcar|x
 """What the name of a VASP file begins with."""
 
 OTHER_ENDINGS = frozenset(
-    "csv tsv txt dat log out err pdf png jpg jpeg svg gif py ipynb sh md rst html xml yaml yml toml ini xlsx xls npy npz pkl h5 hdf5 "
-    "zip tar gz tgz bz2 xz parquet pq jsonl ndjson db sqlite".split()
+    "csv tsv txt dat log out err pdf png jpg jpeg svg gif py ipynb sh md rst html xml yaml yml toml ini xlsx xls npy npz pkl h5 "
+    "hdf5 zip tar gz tgz bz2 xz parquet pq jsonl ndjson db sqlite".split()
 )
 """Endings that no VASP file has, whatever its name begins with."""
 

@@ -1,21 +1,20 @@
-"""Files that may hold several crystals one behind the other: extended XYZ, XSF, AIRSS's RES; and CSSR."""
+"""Files that may hold several crystals one behind the other: extended XYZ and XSF; and CSSR."""
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matminer_grid.crystals.elements import DUMMY
-from matminer_grid.io.cif_cell import lattice_of
-from matminer_grid.io.cif_sites import MAX_OCCUPANCY, Sites, read_number
+from matminer_grid.crystals.elements import species_symbol
+from matminer_grid.io.cif_cell import fractional, lattice_of
+from matminer_grid.io.cif_sites import Sites, read_number
 from matminer_grid.io.records import Parsed
-from matminer_grid.io.species import number_of
+from matminer_grid.io.species import numbers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -47,9 +46,10 @@ def read_xyz(text: str) -> list[Parsed]:
             out.append(Parsed("", error=f"{message}; what follows can't be read"))
             break
         end = place + 2 + int(n)
+        if end > len(lines):
+            out.append(Parsed("", error=f"line {place + 1}: {n} atoms are announced and {max(0, len(lines) - place - 2)} given"))
+            break
         try:
-            if end > len(lines):
-                raise ValueError(f"line {place + 1}: {n} atoms are announced and {max(0, len(lines) - place - 2)} given")
             out.append(_xyz_frame(lines[place + 1], lines[place + 2 : end], place))
         except ValueError as error:
             out.append(Parsed("", error=str(error)))
@@ -101,13 +101,11 @@ def _xyz_sites(lattice: NDArray[np.float64], words: Sequence[Sequence[str]], col
         raise ValueError(f"line {place + 2}: the columns species and pos are needed")
     if "species" in columns:
         symbols = [row[columns["species"]][0] for row in words]
-        numbers = np.array([DUMMY if (number := number_of(symbol)) is None else number for symbol in symbols])
+        numbers = numbers_of(symbols)
     else:
         numbers = values("Z")[:, 0].astype(np.int64)
     positions = values("pos")
-    if abs(np.linalg.det(lattice)) == 0:
-        raise ValueError(f"line {place + 2}: the cell has no volume; its three lattice vectors must not lie in one plane")
-    coords = np.linalg.solve(lattice.T, positions.T).T
+    coords = fractional(lattice, positions)
     occupancies = values("occupancy")[:, 0] if "occupancy" in columns else np.ones(len(words))
     sites = values("site")[:, 0].astype(np.int64) if "site" in columns else np.arange(len(words))
     first = np.nonzero(np.diff(sites, prepend=-1))[0]
@@ -143,10 +141,16 @@ def read_xsf(text: str) -> list[Parsed]:
     """
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     keywords = {line.split()[0].upper() for line in lines if line}
-    for word, what in (("SLAB", "periodic in two directions only"), ("POLYMER", "periodic in one direction only"), ("MOLECULE", MOLECULE)):
+    for word, what in (
+        ("SLAB", "periodic in two directions only"),
+        ("POLYMER", "periodic in one direction only"),
+        ("MOLECULE", MOLECULE),
+    ):
         if word in keywords:
             raise ValueError(f"{word}: {what if word == 'MOLECULE' else f'it is {what}; only crystals can be read'}")
-    dimension = next((lines[row + 1].split()[:1] for row, line in enumerate(lines[:-1]) if line.upper().startswith("DIM-GROUP")), ["3"])
+    dimension = next(
+        (lines[row + 1].split()[:1] for row, line in enumerate(lines[:-1]) if line.upper().startswith("DIM-GROUP")), ["3"]
+    )
     if dimension != ["3"]:
         raise ValueError(f"DIM-GROUP {' '.join(dimension)}: it isn't periodic in three directions; only crystals can be read")
     if "PRIMVEC" not in keywords or "PRIMCOORD" not in keywords:
@@ -184,104 +188,9 @@ def _xsf_sites(lattice: NDArray[np.float64] | None, lines: Sequence[str], start:
     given = next((k for k, row in enumerate(values) if len(row) != 3 or not np.isfinite(row).all()), len(values))
     if given < n:
         raise ValueError(f"line {start + 1}: {n} atoms are announced and {given} given")
-    numbers = [int(row[0]) if row[0].isdecimal() else number_of(row[0]) for row in rows]
-    if abs(np.linalg.det(lattice)) == 0:
-        raise ValueError("the cell has no volume; its three lattice vectors must not lie in one plane")
-    coords = np.linalg.solve(lattice.T, np.array(values).T).T
-    return Sites(lattice, coords, np.array([DUMMY if number is None else number for number in numbers]), np.ones(n), np.arange(n))
-
-
-def read_res(text: str) -> list[Parsed]:
-    """Read the structures of a RES file as AIRSS writes them, one behind the other.
-
-    Raises
-    ------
-    ValueError
-        There is none in it.
-    """
-    out = []
-    for start, lines in _res_parts(text.splitlines()):
-        title = lines[0].split() if lines[0].upper().startswith("TITL") else []
-        name = title[1] if len(title) > 1 else ""
-        try:
-            out.append(Parsed(name, *_res_sites(lines, start)))
-        except ValueError as error:
-            out.append(Parsed(name, error=str(error)))
-    if not out:
-        raise ValueError("it has no structure: TITL, CELL, SFAC and atoms are needed")
-    return out
-
-
-def _res_parts(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Split before each TITL and behind each END."""
-    part: list[str] = []
-    start = 0
-    for number, line in enumerate(lines):
-        word = line.split()[0].upper() if line.split() else ""
-        if word == "TITL" and any(text.strip() for text in part):
-            yield start, part
-            part, start = [], number
-        if not part:
-            start = number
-            if not word or word == "REM":
-                continue
-        if word == "END":
-            yield start, part
-            part = []
-        else:
-            part.append(line)
-    if any(text.strip() for text in part):
-        yield start, part
-
-
-_RES_COMMANDS = {
-    *("TITL", "CELL", "LATT", "SYMM", "SFAC", "ZERR", "REM", "UNIT", "FVAR", "TEMP", "SIZE", "WGHT", "HKLF", "PLAN", "L.S.", "FMAP", "BOND", "CONF", "ACTA"),
-}
-
-
-def _res_sites(lines: Sequence[str], start: int) -> tuple[Sites, None, tuple[str, ...], tuple[str, ...]]:
-    lattice, elements, coords, numbers, occupancies = None, [], [], [], []
-    warnings: list[str] = []
-    has_latt = False
-    for row, line in enumerate(lines):
-        words = line.split()
-        word = words[0].upper() if words else ""
-        where = f"line {start + row + 1}"
-        if word == "CELL":
-            values = [read_number(text) for text in words[2:8]]
-            if len(values) != 6 or not all(value > 0 for value in values):
-                raise ValueError(f"{where}: CELL needs a wavelength, three lengths and three angles")
-            lattice = lattice_of(*values)
-        elif word == "LATT":
-            has_latt = True
-            if words[1:2] != ["-1"]:
-                raise ValueError(f"{where}: LATT {' '.join(words[1:2])} stands for symmetry, which is read from CIFs only; convert the file")
-        elif word == "SYMM":
-            raise ValueError(f"{where}: SYMM stands for symmetry, which is read from CIFs only; convert the file")
-        elif word == "SFAC":
-            elements += words[1:]
-        elif word and word not in _RES_COMMANDS and word[:4] not in _RES_COMMANDS:
-            is_atom = re.sub(r"[^A-Z].*", "", word).capitalize() in elements
-            if not is_atom and (len(words) < 5 or not words[1].isdecimal()):
-                continue  # another of SHELX's commands
-            values = [read_number(text) for text in words[2:6]]
-            known = len(words) > 1 and words[1].isdecimal() and 1 <= int(words[1]) <= len(elements)
-            if len(values) < 3 or not all(map(math.isfinite, values)) or not known:
-                raise ValueError(f"{where}: the atom can't be read: {line.strip()[:60]!r}")
-            occupancy = values[3] - 10 if len(values) == 4 and 10 < values[3] <= 11 else values[3] if len(values) == 4 else 1.0
-            if not 0 < occupancy <= MAX_OCCUPANCY:
-                raise ValueError(f"{where}: the occupancy {words[5]} can't be read; one from 0 to 1 is needed")
-            symbol = elements[int(words[1]) - 1]
-            number = number_of(symbol)
-            coords.append(values[:3])
-            numbers.append(DUMMY if number is None else number)
-            occupancies.append(min(occupancy, 1.0))
-    if lattice is None or not coords:
-        raise ValueError(f"line {start + 1}: {'CELL is missing' if lattice is None else 'there are no atoms'}")
-    if not has_latt:
-        warnings.append("LATT is missing; its atoms are taken for all of the cell (LATT -1)")
-    n = len(coords)
-    return Sites(lattice, np.array(coords), np.array(numbers), np.array(occupancies), np.arange(n)), None, (), tuple(warnings)
+    symbols = [species_symbol(int(row[0])) if row[0].isdecimal() and 0 < int(row[0]) < 119 else row[0] for row in rows]
+    coords = fractional(lattice, np.array(values))
+    return Sites(lattice, coords, numbers_of(symbols), np.ones(n), np.arange(n))
 
 
 def read_cssr(text: str) -> list[Parsed]:
@@ -311,7 +220,6 @@ def read_cssr(text: str) -> list[Parsed]:
     if given < n:
         raise ValueError(f"{n} atoms are announced and {given} given: see line {5 + given}")
     lattice = lattice_of(*numbers)
-    coords = np.linalg.solve(lattice.T, np.array(values).T).T if cartesian else np.array(values)
+    coords = fractional(lattice, np.array(values)) if cartesian else np.array(values)
     symbols = [re.sub(r"[^A-Za-z].*", "", row[1]) for row in rows]
-    kinds = [number_of(symbol) for symbol in symbols]
-    return [Parsed("", Sites(lattice, coords, np.array([DUMMY if kind is None else kind for kind in kinds]), np.ones(n), np.arange(n)))]
+    return [Parsed("", Sites(lattice, coords, numbers_of(symbols), np.ones(n), np.arange(n)))]

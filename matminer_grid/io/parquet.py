@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matminer_grid.crystals.table import CrystalTable
-from matminer_grid.io.records import Source, StructureBatch, StructureRecord, checked
+from matminer_grid.io.records import Source, StructureBatch, StructureRecord
 from matminer_grid.io.structure_json import crystal_from_dict
 
 if TYPE_CHECKING:

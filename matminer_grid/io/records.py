@@ -119,7 +119,7 @@ class Parsed(NamedTuple):
     error: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    properties: Mapping[str, Any] = {}  # noqa: RUF012  never changed
+    properties: Mapping[str, Any] = {}
     labels: Sequence[str] | None = None
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, element_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 GROUPS = {
     **dict.fromkeys(("OH", "HO", "OD"), ("O", 1)),
@@ -45,6 +52,12 @@ def number_of(symbol: str) -> int | None:
     capital = symbol.capitalize()
     special = {"D": DEUTERIUM, "T": TRITIUM}
     return special[capital] if capital in special else element_number(capital)
+
+
+def numbers_of(symbols: Iterable[str]) -> NDArray[np.int64]:
+    """Give the numbers of symbols; what is no element is a dummy."""
+    numbers = map(number_of, symbols)
+    return np.array([DUMMY if number is None else number for number in numbers], dtype=np.int64)
 
 
 @lru_cache(maxsize=4096)

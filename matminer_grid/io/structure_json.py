@@ -17,6 +17,7 @@ from matminer_grid.io.species import number_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 def crystal_from_dict(entry: Any) -> Crystal:
     """Read a crystal from the dictionary that pymatgen's `Structure.as_dict` gives.
 
@@ -54,7 +55,9 @@ def crystal_from_dict(entry: Any) -> Crystal:
     try:
         return _build(entry["lattice"], entry["sites"])
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        raise ValueError(f"it is not what pymatgen's Structure.as_dict writes: {type(error).__name__} {str(error)[:300]}") from error
+        raise ValueError(
+            f"it is not what pymatgen's Structure.as_dict writes: {type(error).__name__} {str(error)[:300]}"
+        ) from error
 
 
 def _build(lattice: Mapping[str, Any], sites: list[Mapping[str, Any]]) -> Crystal:
@@ -135,7 +138,9 @@ def structure_dict(crystal: Crystal) -> dict[str, Any]:
     """Give the dictionary that pymatgen's `Structure.as_dict` gives; what one species has of a site is added up."""
     matrix = crystal.lattice
     species: list[dict[int, float]] = [{} for _ in range(crystal.n_sites)]
-    for number, occupancy, site in zip(crystal.numbers.tolist(), crystal.occupancies.tolist(), crystal.site_index.tolist(), strict=True):
+    for number, occupancy, site in zip(
+        crystal.numbers.tolist(), crystal.occupancies.tolist(), crystal.site_index.tolist(), strict=True
+    ):
         species[site][number] = species[site].get(number, 0.0) + occupancy
     sites = []
     for own, coords in zip(species, crystal.frac_coords.tolist(), strict=True):

@@ -209,7 +209,9 @@ def settings_of_number(number: int) -> Named | None:
 def _split_setting(symbol: str) -> tuple[str, str]:
     """Split off what names the setting: ``:1``, ``:H``, ``S`` or ``Z`` behind the symbol, ``(origin choice 2)``."""
     text = symbol.strip().replace("_", "")
-    match = re.search(r"[\s:(]*(?:origin|o|oc|choice|\s)*\s*[:(\s]\s*(?:origin)?\s*(?:choice)?\s*([12])\s*\)?$", text, re.IGNORECASE)
+    match = re.search(
+        r"[\s:(]*(?:origin|o|oc|choice|\s)*\s*[:(\s]\s*(?:origin)?\s*(?:choice)?\s*([12])\s*\)?$", text, re.IGNORECASE
+    )
     if match and (":" in match.group() or "o" in match.group().lower() or "(" in match.group()):
         return text[: match.start()], match.group(1)
     match = re.search(r"(?::\s*|\s+)([HRSZ])\s*$", text, re.IGNORECASE) or re.search(r"(?<=[a-z0-9])([HRSZ])$", text)
@@ -253,7 +255,7 @@ def _table() -> dict[str, list[tuple[str, str]]]:
         keys = ["".join(words), group.short_name().lower().replace("h", "r", 1) if group.ext == "H" else group.short_name().lower()]
         if 3 <= group.number <= 15:  # P 1 1 21/b is P 21/b too, and P 21/m may have any axis
             keys.append("".join([words[0], *(word for word in words[1:] if word != "1")]))
-        if 195 <= group.number:  # Fm3m for Fm-3m
+        if group.number >= 195:  # Fm3m for Fm-3m
             keys.append("".join(words).replace("-3", "3", 1) if "-3" in words else "".join(words))
         extension = group.ext.strip("\x00 ")
         for key in dict.fromkeys(keys):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from matminer_grid.crystals.elements import DUMMY
+from matminer_grid.io.cif_cell import fractional
 from matminer_grid.io.cif_sites import Sites, read_number
 from matminer_grid.io.records import Parsed
-from matminer_grid.io.species import number_of
+from matminer_grid.io.species import number_of, numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,14 +56,13 @@ def read_poscar(text: str) -> list[Parsed]:
         raise ValueError(f"line {after + 1}: {len(coords)} atoms are announced, and more are given")
     warnings: list[str] = []
     symbols = header.symbols or _symbols_elsewhere(header, words, warnings)
-    numbers = [number_of(symbol) for symbol in symbols]
-    numbers_of_all = np.array([DUMMY if number is None else number for number in numbers])
+    numbers = numbers_of(symbols)
     if len(symbols) == len(header.counts):
-        numbers_of_all = np.repeat(numbers_of_all, header.counts)
+        numbers = np.repeat(numbers, header.counts)
     if mode in "ck":
-        coords = np.linalg.solve(header.lattice.T, (coords * header.scale).T).T
+        coords = fractional(header.lattice, coords * header.scale)
     n = len(coords)
-    sites = Sites(header.lattice, coords, numbers_of_all, np.ones(n), np.arange(n))
+    sites = Sites(header.lattice, coords, numbers, np.ones(n), np.arange(n))
     return [Parsed("", sites, warnings=tuple(warnings))]
 
 
@@ -78,12 +77,19 @@ def read_header(lines: Sequence[str], start: int) -> Header:
     if len(lines) < start + 6:
         raise ValueError("it is cut short: name, scale, three lattice vectors and numbers of atoms are needed")
     factors = _floats(lines[start + 1].split("!")[0].split())
-    if len(factors) not in {1, 3} or not all(map(math.isfinite, factors)) or not all(factors) or (len(factors) == 3 and min(factors) < 0):
+    if (
+        len(factors) not in {1, 3}
+        or not all(map(math.isfinite, factors))
+        or not all(factors)
+        or (len(factors) == 3 and min(factors) < 0)
+    ):
         raise ValueError(f"line {start + 2}: a scale, or three positive ones, is needed, not {lines[start + 1].strip()[:80]!r}")
     rows = [_floats(lines[start + 2 + axis].split()[:3]) for axis in range(3)]
     bad = next((axis for axis, row in enumerate(rows) if len(row) != 3), None)
     if bad is not None:
-        raise ValueError(f"line {start + bad + 3}: three numbers, a lattice vector, are needed, not {lines[start + bad + 2].strip()[:80]!r}")
+        raise ValueError(
+            f"line {start + bad + 3}: three numbers, a lattice vector, are needed, not {lines[start + bad + 2].strip()[:80]!r}"
+        )
     lattice = np.array(rows)
     if len(factors) == 1 and factors[0] < 0:  # the volume
         volume = abs(np.linalg.det(lattice))
@@ -118,6 +124,8 @@ def read_xdatcar(text: str) -> list[Parsed]:
     """
     lines = text.splitlines()
     header = read_header(lines, 0)
+    if not header.symbols:
+        raise ValueError(NO_ELEMENTS.replace("POSCAR", "XDATCAR"))
     out: list[Parsed] = []
     place = header.next
     while place < len(lines):
@@ -131,17 +139,15 @@ def read_xdatcar(text: str) -> list[Parsed]:
                 place = header.next
                 continue
             name = "".join(re.findall(r"\d+$", line))
-            if not header.symbols:
-                raise ValueError(NO_ELEMENTS.replace("POSCAR", "XDATCAR"))
             coords, _ = _coordinates(lines, place + 1, header.counts)
         except ValueError as error:
             out.append(Parsed("", error=str(error)))
             break  # where the next one begins can't be told
         if line[:1].lower() == "c":
-            coords = np.linalg.solve(header.lattice.T, (coords * header.scale).T).T
-        numbers = [DUMMY if number is None else number for number in map(number_of, header.symbols)]
+            coords = fractional(header.lattice, coords * header.scale)
         n = len(coords)
-        out.append(Parsed(name, Sites(header.lattice, coords, np.repeat(numbers, header.counts), np.ones(n), np.arange(n))))
+        numbers = np.repeat(numbers_of(header.symbols), header.counts)
+        out.append(Parsed(name, Sites(header.lattice, coords, numbers, np.ones(n), np.arange(n))))
         place += 1 + n
     if not out:
         raise ValueError("it has no configurations")
@@ -157,7 +163,9 @@ def _coordinates(lines: Sequence[str], start: int, counts: Sequence[int]) -> tup
     values = [_floats(word[:3]) for word in words]
     given = next((row for row, value in enumerate(values) if len(value) != 3), len(values))
     if given < n:
-        what = f"line {start + given + 1} is {lines[start + given].strip()[:40]!r}" if start + given < len(lines) else "it ends there"
+        what = (
+            f"line {start + given + 1} is {lines[start + given].strip()[:40]!r}" if start + given < len(lines) else "it ends there"
+        )
         raise ValueError(f"{n} atoms are announced and {given} given: {what}")
     return np.array(values), [word[3:] for word in words]
 

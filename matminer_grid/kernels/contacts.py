@@ -7,18 +7,7 @@ import math
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
-
-
-@jit
-def _heights(lattice):
-    """Distances between opposite faces of the cell, and its volume."""
-    out = np.empty(4)
-    for i in range(3):
-        b, c = lattice[(i + 1) % 3], lattice[(i + 2) % 3]
-        x, y, z = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
-        volume = abs(lattice[i, 0] * x + lattice[i, 1] * y + lattice[i, 2] * z)
-        out[i], out[3] = volume / math.sqrt(x * x + y * y + z * z), volume
-    return out
+from matminer_grid.kernels.lattice import determinant, heights
 
 
 @jit
@@ -43,15 +32,15 @@ def close_pairs(lattice, frac, radius, first, second, distance):
     As many as fit are written into `first`, `second` and `distance`; the number of all is returned.
     """
     n = len(frac)
-    heights = _heights(lattice)
+    across = heights(lattice)
     images = np.zeros(3, np.int64)
     bins = np.ones(3, np.int64)
-    most = int(math.ceil(n ** (1 / 3)))
+    most = math.ceil(n ** (1 / 3))
     for axis in range(3):
-        if heights[axis] <= 2 * radius:
-            images[axis] = int(math.ceil(radius / heights[axis] + 0.5))
+        if across[axis] <= 2 * radius:
+            images[axis] = math.ceil(radius / across[axis] + 0.5)
         else:
-            bins[axis] = min(most, int(heights[axis] / radius))
+            bins[axis] = min(most, int(across[axis] / radius))
     place = np.empty((n, 3), np.int64)
     start = np.zeros(bins[0] * bins[1] * bins[2] + 1, np.int64)
     for site in range(n):
@@ -73,7 +62,11 @@ def close_pairs(lattice, frac, radius, first, second, distance):
         for i in range(min(bins[0], 3)):
             for j in range(min(bins[1], 3)):
                 for k in range(min(bins[2], 3)):
-                    x, y, z = (place[site, 0] + i - 1) % bins[0], (place[site, 1] + j - 1) % bins[1], (place[site, 2] + k - 1) % bins[2]
+                    x, y, z = (
+                        (place[site, 0] + i - 1) % bins[0],
+                        (place[site, 1] + j - 1) % bins[1],
+                        (place[site, 2] + k - 1) % bins[2],
+                    )
                     index = (x * bins[1] + y) * bins[2] + z
                     for member in range(start[index], start[index + 1]):
                         other = members[member]
@@ -108,8 +101,8 @@ def count_close_pairs(lattices, offsets, frac, totals, radius, counts):
 def widest_gaps(lattices, offsets, frac, gaps, volumes):
     """Find the thickest layer without sites in Å, parallel to a face of the cell, and the volume, of each of many crystals."""
     for row in range(len(lattices)):
-        heights = _heights(lattices[row])
-        volumes[row] = heights[3]
+        across = heights(lattices[row])
+        volumes[row] = abs(determinant(lattices[row]))
         start, stop = offsets[row], offsets[row + 1]
         for axis in range(3):
             values = np.empty(stop - start)
@@ -119,4 +112,4 @@ def widest_gaps(lattices, offsets, frac, gaps, volumes):
             widest = values[0] + 1 - values[-1]
             for index in range(1, len(values)):
                 widest = max(widest, values[index] - values[index - 1])
-            gaps[row] = max(gaps[row], widest * heights[axis])
+            gaps[row] = max(gaps[row], widest * across[axis])

@@ -11,7 +11,7 @@ from matminer_grid.kernels._jit import jit
 def orbits(rotations, translations, products, coords, steps, images, kept):
     """Fill in the images of each site under each operator, and which of them are distinct.
 
-    Images that lie within `steps` of the site, axis by axis, are the site itself: it is moved to the centre of them, where they meet.
+    Images that lie within `steps` of the site, axis by axis, are the site itself: it is moved to their centre, where they meet.
     Operators up to translations of the lattice make a group, whose multiplication table is `products`; the first is the identity.
     """
     k = len(rotations)

@@ -28,7 +28,7 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from matminer_grid.io.formats import StructureBatch
+    from matminer_grid.io.records import StructureBatch
 
     Compute = Callable[[list[StructureBatch]], tuple[pa.Table, list[list[str]]]]
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from matminer_grid._version import __version__
-from matminer_grid.io.formats import stack
+from matminer_grid.io.records import stack
 from matminer_grid.models.kernel import GRIDKernelRegressor
 from matminer_grid.pipeline._parts import find_parts, stamp
 from matminer_grid.pipeline._run import Report, compute_partitions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matminer_grid.crystals.table import CrystalTable
-    from matminer_grid.io.formats import StructureBatch
+    from matminer_grid.io.records import StructureBatch
 
 
 def predict_partitions(

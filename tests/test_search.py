@@ -132,7 +132,7 @@ def test_clone_keeps_the_parameters_and_fit_leaves_them_alone(known):
         ({"grid_weight": 0, "composition_weight": 0}, "at least one must be above"),
         ({"composition_metric": "pettifor"}, "unknown composition_metric 'pettifor'"),
         ({"group_weights": [1, 2]}, "one weight a group"),
-        ({"featurizer": GRIDFeaturizer(bin_size=0)}, "bin_size must be above 0"),
+        ({"featurizer": GRIDFeaturizer(bin_size=0)}, "bin_size must be a finite number above 0 Å"),
     ],
 )
 def test_bad_parameters(known, parameters, message):

@@ -130,9 +130,9 @@ class CrystalDissimilarity(BaseEstimator):
     >>> crystals = [rock_salt(5.64, "Na", "Cl"), rock_salt(5.64, "Na", "Cl") * (2, 1, 1), rock_salt(5.97, "Na", "Br")]
     >>> dissimilarity = CrystalDissimilarity()
     >>> dissimilarity.pairwise(crystals).round(2)
-    array([[0.  , 0.  , 4.9 ],
-           [0.  , 0.  , 4.9 ],
-           [4.9 , 4.9 , 0.  ]])
+    array([[0.  , 0.  , 4.02],
+           [0.  , 0.  , 4.02],
+           [4.02, 4.02, 0.  ]])
     >>> CrystalDissimilarity.from_preset("zhang2023")
     CrystalDissimilarity(composition_metric='substitution',
                          featurizer=GRIDFeaturizer(smearing=0.1))

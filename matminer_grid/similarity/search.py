@@ -81,7 +81,7 @@ class EMDSearch(BaseEstimator):
     >>> known = [rock_salt(5.64, "Na", "Cl"), rock_salt(4.21, "Mg", "O"), rock_salt(6.29, "K", "Cl")]
     >>> distances, indices = EMDSearch().fit(known).kneighbors([rock_salt(5.97, "Na", "Br")], n_neighbors=2)
     >>> indices
-    array([[2, 0]])
+    array([[0, 2]])
     """
 
     def __init__(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
+import warnings
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -15,7 +18,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-FAILED, INTERRUPTED = 1, 130
+    from matminer_grid.crystals import CrystalTable
+
+FAILED, NOTHING_TO_DO, INTERRUPTED = 1, 2, 130
+"""Exit codes: a structure or the command failed; wrong usage, as typer has it, or nothing to do; Ctrl-C. 0 is all well."""
+
+WIDE = 10_000
+"""Columns where a table goes to a file or a pipe: nothing is broken into lines there."""
+
+Strict = Annotated[bool, typer.Option("--strict", help="Take warnings of what was read for errors.")]
 
 
 @contextmanager
@@ -38,10 +49,10 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 
     table = Table()
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def row_names(properties: pd.DataFrame) -> list[str] | None:
@@ -50,21 +61,68 @@ def row_names(properties: pd.DataFrame) -> list[str] | None:
     return None if column is None else properties[column].astype(str).tolist()
 
 
-def read_files(inputs: list[Path]) -> tuple[list[str], list[Any]]:
-    """Read what can be read: names and crystals; name the others on the error stream."""
+@dataclass
+class Readings:
+    """What a command has read: crystals with their names and warnings, and how many could not be read or used."""
+
+    names: list[str]
+    crystals: CrystalTable
+    warnings: list[list[str]]
+    n_failed: int = 0
+
+    def keep_described(self, describe: Callable[[Any], Any]) -> Any:
+        """Describe the crystals; those that can't be are named on the error stream and left out, and cost the others nothing."""
+        while len(self.crystals):
+            try:
+                return describe(self.crystals)
+            except (TypeError, ValueError):
+                bad = {i: reason for i, crystal in enumerate(self.crystals) if (reason := _reason(describe, crystal))}
+                if not bad:
+                    raise
+            for i, reason in bad.items():
+                typer.echo(f"{self.names[i]}: {reason}", err=True)
+            kept = [i for i in range(len(self.crystals)) if i not in bad]
+            self.names, self.warnings = [self.names[i] for i in kept], [self.warnings[i] for i in kept]
+            self.crystals = self.crystals[kept]
+            self.n_failed += len(bad)
+        raise typer.Exit(FAILED)
+
+    def end(self) -> None:
+        """End with exit code 1 if something could not be read or used."""
+        if self.n_failed:
+            raise typer.Exit(FAILED)
+
+
+def _reason(describe: Callable[[Any], Any], crystal: Any) -> str | None:
+    """Say why a crystal can't be described; None if it can."""
+    try:
+        describe([crystal])
+    except (TypeError, ValueError) as error:
+        return re.sub(r"^row \d+(?: \((.*?)\))?: ", lambda match: f"{match[1]}: " if match[1] else "", str(error))
+    return None
+
+
+def read_files(inputs: list[Path], *, strict: bool = False) -> Readings:
+    """Read what can be read; name the others, and all warnings, on the error stream. With `strict` a warning is an error."""
+    from matminer_grid.crystals import CrystalTable
     from matminer_grid.io import read_structures_from
 
-    names, crystals = [], []
-    for record in read_structures_from(inputs):
-        if record.crystal is None:
-            typer.echo(f"{record.name}: {record.error}", err=True)
-            names.append("")
-        else:
+    names, crystals, warned, n_failed = [], [], [], 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the summary of what is printed one by one
+        for record in read_structures_from(inputs):
+            if record.crystal is None or (strict and record.warnings):
+                typer.echo(f"{record.name}: {record.error or '; '.join(record.warnings)}", err=True)
+                n_failed += 1
+                continue
+            for text in record.warnings:
+                typer.echo(f"{record.name}: warning: {text}", err=True)
             names.append(record.name)
             crystals.append(record.crystal)
+            warned.append(list(record.warnings))
     if not names:
-        raise ValueError(f"no structure files in {', '.join(map(str, inputs))}")
-    return names, crystals
+        raise typer.Exit(NOTHING_TO_DO if all(path.is_dir() and not any(path.iterdir()) for path in inputs) else FAILED)
+    return Readings(names, CrystalTable.from_crystals(crystals), warned, n_failed)
 
 
 @contextmanager

@@ -77,11 +77,14 @@ def import_(
     with clear_errors():
         report = import_crystals(inputs, output, overwrite=overwrite, n_jobs=jobs, pbar=not as_json)
     if as_json:
-        typer.echo(json.dumps({"output": str(report.output), "crystals": report.n_crystals, "errors": report.errors}))
+        answer = {"output": str(report.output), "crystals": report.n_crystals, "errors": report.errors, "warnings": report.warnings}
+        typer.echo(json.dumps(answer))
     else:
         typer.echo(f"{report.n_crystals:,} crystals in {report.output}")
         for name, error in report.errors.items():
             typer.echo(f"{name}: {error}", err=True)
+        for name, texts in report.warnings.items():
+            typer.echo(f"{name}: warning: {'; '.join(texts)}", err=True)
     if report.errors:
         raise typer.Exit(FAILED)
 

@@ -67,6 +67,7 @@ def featurize(
         resumed = f", of which {report.n_resumed} structures had been done before" if report.n_resumed else ""
         typer.echo(f"{report.n_rows} rows in {report.output}{resumed}")
         if report.errors_file:
-            typer.echo(f"structures that failed: {report.n_failed}; see {report.errors_file}", err=True)
+            counts = f"structures that failed: {report.n_failed}; read with a warning: {report.n_warned}"
+            typer.echo(f"{counts}; see {report.errors_file}", err=True)
     if report.n_failed:
         raise typer.Exit(FAILED)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import FAILED, clear_errors, print_table, read_files, stages
+from matminer_grid.cli._common import Strict, clear_errors, print_table, read_files, stages
 
 
 def predict(
@@ -17,6 +17,7 @@ def predict(
     neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=0, help="Known materials to list.")] = 5,
     coverage: Annotated[float, typer.Option(min=0.01, max=0.99, help="Probability of the intervals.")] = 0.95,
     limit: Annotated[int | None, typer.Option(min=20, help="Train on so many entries only, for a quick look.")] = None,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict bulk and shear modulus with intervals, and tell the known materials that the prediction rests on.
@@ -25,17 +26,22 @@ def predict(
     """
     import warnings
 
+    from matminer_grid.featurizers.chemistry import ChemistryFeaturizer
     from matminer_grid.models.default import TARGETS, clean_rows, default_model
 
     with clear_errors(), warnings.catch_warnings(), stages(as_json) as progress:
         warnings.simplefilter("ignore")
-        names, crystals = read_files(inputs)
-        readable = [name for name in names if name]
+        read = read_files(inputs, strict=strict)
+        read.keep_described(lambda some: ChemistryFeaturizer().featurize_many(some, pbar=False))
+        crystals = read.crystals
         models = {}
-        answers: list[dict[str, Any]] = [{"file": name, "formula": c.formula} for name, c in zip(readable, crystals, strict=True)]
+        answers: list[dict[str, Any]] = [
+            {"file": name, "formula": crystal.formula, "warnings": found}
+            for name, crystal, found in zip(read.names, crystals, read.warnings, strict=True)
+        ]
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
-        for target in TARGETS if crystals else ():
+        for target in TARGETS:
             models[target] = default_model(target, limit=limit, progress=progress)
             values = models[target].predict(crystals)
             with warnings.catch_warnings():
@@ -43,7 +49,7 @@ def predict(
                 intervals = zip(*models[target].predict_interval(crystals, coverage), strict=True)
             for answer, value, (lower, upper) in zip(answers, values, intervals, strict=True):
                 answer[target] = {"value": round(float(value), 2), "interval": [round(float(lower), 2), round(float(upper), 2)]}
-        if neighbors and crystals:
+        if neighbors:
             warnings.simplefilter("ignore")
             ids = training_ids(None if limit else clean_rows())
             for answer, crystal in zip(answers, crystals, strict=True):
@@ -53,8 +59,7 @@ def predict(
     else:
         for answer in answers:
             show_prediction(answer, coverage)
-    if len(readable) < len(names):
-        raise typer.Exit(FAILED)
+    read.end()
 
 
 def training_ids(rows: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import FAILED, clear_errors, print_table, read_files, row_names, stages
+from matminer_grid.cli._common import Readings, Strict, clear_errors, print_table, read_files, row_names, stages
 
 
 def similar(
@@ -16,17 +16,18 @@ def similar(
     *,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of materials.")] = 5,
     against: Annotated[Path | None, typer.Option(help="A Parquet file of crystals; the embedded data by default.")] = None,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the materials nearest by 10 GRID EMD + composition EMD (modified Pettifor scale), with both parts."""
-    from matminer_grid import EMDSearch, composition_emd
+    from matminer_grid import CrystalDissimilarity, EMDSearch, composition_emd
     from matminer_grid.datasets import load_mp_elasticity_table
     from matminer_grid.io import load_crystals
 
     with clear_errors(), stages(as_json) as progress:
-        names, crystals = read_files([file])
-        if not crystals:
-            raise typer.Exit(FAILED)
+        read = read_files([file], strict=strict)
+        search = EMDSearch()
+        queries = read.keep_described(CrystalDissimilarity().describe)
         labels: Any
         if against is None:
             embedded = load_mp_elasticity_table()
@@ -35,10 +36,9 @@ def similar(
             known, properties = load_crystals(against)
             labels = row_names(properties) or list(range(len(known)))
         progress(f"compare with {len(known):,} crystals")
-        search = EMDSearch().fit(known)
-        distances, rows = search.kneighbors(crystals, min(k, len(known)))
-        answers = []
-        for name, crystal, total, found in zip(filter(None, names), crystals, distances, rows, strict=True):
+        distances, rows = search.fit(known).kneighbors(queries, min(k, len(known)))
+        answers: list[dict[str, Any]] = []
+        for name, crystal, warned, total, found in zip(read.names, read.crystals, read.warnings, distances, rows, strict=True):
             compositions = composition_emd([crystal], known[found], pbar=False)[0]
             nearest = [
                 {
@@ -50,13 +50,14 @@ def similar(
                 }
                 for row, distance, part in zip(found, total, compositions, strict=True)
             ]
-            answers.append({"file": name, "formula": crystal.formula, "nearest": nearest})
+            answers.append({"file": name, "formula": crystal.formula, "warnings": warned, "nearest": nearest})
     if as_json:
         typer.echo(json.dumps(answers))
-        return
-    for answer in answers:
+    for answer in () if as_json else answers:
         typer.echo(f"{answer['file']}: {answer['formula']}")
-        print_table(list(answer["nearest"][0]), [[str(value) for value in line.values()] for line in answer["nearest"]])
+        nearest = answer["nearest"]
+        print_table(list(nearest[0]), [[str(value) for value in line.values()] for line in nearest])
+    read.end()
 
 
 def duplicates(
@@ -69,6 +70,7 @@ def duplicates(
     *,
     tolerance: Annotated[float, typer.Option("--tolerance", "-t", help="Largest dissimilarity of a pair.")] = 0.05,
     composition_weight: Annotated[float, typer.Option(help="Weight of the composition EMD; raise it with the tolerance.")] = 1.0,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all pairs.")] = False,
 ) -> None:
     """Find groups of equal or nearly equal crystals: 10 GRID EMD + composition EMD (modified Pettifor scale) within the tolerance.
@@ -77,18 +79,15 @@ def duplicates(
     """
     from pymatgen.core import Composition
 
-    from matminer_grid import CrystalDissimilarity, CrystalTable, GRIDFeaturizer, find_duplicates
+    from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates
 
     with clear_errors(), stages(as_json) as progress:
         progress("read the crystals")
-        labels, crystals = labelled_crystals(inputs)
-        readable = [label for label in labels if label]
-        if not readable:
-            raise typer.Exit(FAILED)
-        progress(f"compare {len(crystals):,} crystals")
-        table = crystals if isinstance(crystals, CrystalTable) else CrystalTable.from_crystals(crystals)
+        read = labelled_crystals(inputs, strict)
+        progress(f"compare {len(read.crystals):,} crystals")
         dissimilarity = CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01), composition_weight=composition_weight)
-        found = find_duplicates(table, tolerance, dissimilarity=dissimilarity)
+        found = find_duplicates(read.keep_described(dissimilarity.describe), tolerance, dissimilarity=dissimilarity)
+        readable, table = read.names, read.crystals
         groups = [
             {
                 "materials": [readable[row] for row in group.tolist()],
@@ -98,15 +97,16 @@ def duplicates(
         ]
         farthest = dict.fromkeys((found.labels[group[0]].item() for group in found.groups), 0.0)
         pairs = list(zip(found.pairs.tolist(), found.dissimilarities.tolist(), strict=True))
-        for (first, _), dissimilarity in pairs:
+        for (first, _), apart in pairs:
             label = found.labels[first].item()
-            farthest[label] = max(farthest[label], dissimilarity)
+            farthest[label] = max(farthest[label], apart)
     if as_json:
         answer = {
             "crystals": len(table),
             "distinct": len(found.distinct),
             "tolerance": tolerance,
             "groups": groups,
+            "warnings": {name: texts for name, texts in zip(read.names, read.warnings, strict=True) if texts},
             "pairs": [[readable[i], readable[j], round(dissimilarity, 4)] for (i, j), dissimilarity in pairs],
         }
         typer.echo(json.dumps(answer))
@@ -118,21 +118,21 @@ def duplicates(
         ]
         if lines:
             print_table(["formula", "materials", "largest dissimilarity of a pair"], lines)
-    if len(readable) < len(labels):
-        raise typer.Exit(FAILED)
+    read.end()
 
 
-def labelled_crystals(inputs: list[Path] | None) -> tuple[list[str], Any]:
-    """Read a data set: the embedded one, a Parquet file of crystals, or files, of which those that fail have an empty label."""
+def labelled_crystals(inputs: list[Path] | None, strict: bool) -> Readings:
+    """Read a data set: the embedded one, a Parquet file of crystals, or files."""
     from matminer_grid.datasets import load_mp_elasticity_table
     from matminer_grid.io import load_crystals
 
     if not inputs:
         embedded = load_mp_elasticity_table()
-        return embedded.material_id.tolist(), embedded.crystals
+        return Readings(embedded.material_id.tolist(), embedded.crystals, [[]] * len(embedded))
     if len(inputs) == 1 and inputs[0].suffix == ".parquet":
         crystals, properties = load_crystals(inputs[0])
         if len(crystals) == 0:
             raise ValueError(f"{inputs[0]}: the file holds no crystals")
-        return row_names(properties) or [str(row) for row in range(len(crystals))], crystals
-    return read_files(inputs)
+        labels = row_names(properties) or [str(row) for row in range(len(crystals))]
+        return Readings(labels, crystals, [[]] * len(crystals))
+    return read_files(inputs, strict=strict)

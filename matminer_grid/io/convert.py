@@ -21,7 +21,7 @@ from matminer_grid._files import replacing
 from matminer_grid._version import __version__
 from matminer_grid.io.files import find_structure_files, read_batches
 from matminer_grid.io.parquet import OPTIONAL, PROVENANCE, REQUIRED
-from matminer_grid.io.records import stack
+from matminer_grid.io.records import stack, stacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,11 +51,14 @@ class ImportReport:
         Rows of it.
     errors : dict of str to str
         What was wrong with the structures that couldn't be read, by name.
+    warnings : dict of str to tuple of str
+        What was lost, assumed or is doubtful of those that were read, by name.
     """
 
     output: Path
     n_crystals: int
     errors: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def save_crystals(
@@ -123,7 +126,8 @@ def import_crystals(
     inputs : str, Path, or several
         What :func:`read_structures_from` reads.
     output : str or Path
-        The Parquet file; it appears complete or not at all. Its column `name` says where each crystal is from.
+        The Parquet file; it appears complete or not at all. Its column `name` says where each crystal is from, its column
+        `warnings` what was lost, assumed or is doubtful of it; null mostly.
     overwrite : bool
         Whether to replace an existing file.
     n_jobs : int, optional
@@ -162,13 +166,18 @@ def import_crystals(
         raise FileExistsError(f"{output} exists: choose another name, or overwrite it")
     files = list(dict.fromkeys(find_structure_files(inputs)))
     errors: dict[str, str] = {}
+    warned: dict[str, tuple[str, ...]] = {}
     n_crystals = 0
     with replacing(output) as file, ExitStack() as closing, tqdm(desc="import", unit=" structures", disable=not pbar) as bar:
         writer: pq.ParquetWriter | None = None
         for batches in _row_groups(read_batches(files, n_jobs=n_jobs)):
             names, crystals, failed = stack(batches)
             errors |= {names[row]: error for row, error in failed.items()}
+            found = stacked(batches, "warnings")
+            warned |= {names[row]: found[row] for row in sorted(found)}
+            texts = ["; ".join(found[row]) if row in found else None for row in range(len(names)) if row not in failed]
             table = crystals.to_arrow().append_column("name", pa.array(np.delete(names, list(failed)), pa.string()))
+            table = table.append_column("warnings", pa.array(texts, pa.string()))
             if writer is None:
                 table = _with_provenance(table, {"source": ", ".join(_names(inputs))})
                 writer = closing.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
@@ -179,7 +188,7 @@ def import_crystals(
         if not n_crystals:
             first = "".join(f": {name}: {error}" for name, error in list(errors.items())[:1])
             raise ValueError(f"no crystal in {', '.join(_names(inputs))}{first}")
-    return ImportReport(output, n_crystals, errors)
+    return ImportReport(output, n_crystals, errors, warned)
 
 
 def _row_groups(batches: Iterable[StructureBatch]) -> Iterator[list[StructureBatch]]:

@@ -18,6 +18,7 @@ from matminer_grid.crystals.elements import species_symbol
 from matminer_grid.crystals.inputs import as_table
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.featurizers import ChemistryFeaturizer
+from matminer_grid.featurizers._elemental import element_numbers
 from matminer_grid.models._checks import checked_targets
 from matminer_grid.models._distances import START_WEIGHTS, feature_scales, weighted_blocks
 from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
@@ -369,7 +370,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         self._check_fitted()
         crystals = as_table(X)
         features = self._features(crystals)
-        unseen = np.setdiff1d(crystals.numbers, self.crystals_.numbers)
+        unseen = np.setdiff1d(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
         if len(unseen):
             symbols = ", ".join(species_symbol(int(number)) for number in unseen)
             warnings.warn(
@@ -380,7 +381,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
     def _half_widths(self, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
         """Give those of the process, widened by the share of species that no training crystal holds."""
         owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
-        unseen = ~np.isin(crystals.numbers, self.crystals_.numbers)
+        unseen = ~np.isin(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
         share = np.bincount(owner, weights=unseen, minlength=len(crystals)) / np.diff(crystals.species_offsets)
         widening = share * ndtri((1 + coverage) / 2) ** 2 * self.process_.targets.var()
         return np.sqrt(self.process_.half_widths(variances, coverage) ** 2 + widening)

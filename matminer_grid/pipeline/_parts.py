@@ -55,6 +55,7 @@ class Unit:
     n_parts: int = 0
     n_rows: int = 0
     errors: list[list[str]] = field(default_factory=list)  # name and error of each structure that failed
+    warnings: list[list[str]] = field(default_factory=list)  # name and warning, one or more of a structure that was read with some
     has_ended: bool = False
 
     @property
@@ -66,6 +67,7 @@ class Unit:
         self.n_parts += 1
         self.n_rows += n_rows
         self.errors += metadata["errors"]
+        self.warnings += metadata["warnings"]
         self.has_ended = metadata["ends"]
 
     def check(self, inputs: Collection[str]) -> None:
@@ -248,7 +250,8 @@ def write_parts(folder: Folder, unit: Unit, batches: Iterable[StructureBatch], c
     """
     for structures, ends in _in_parts(batches, unit.n_done, part_size):
         table, errors = compute(structures)
-        metadata = {"files": unit.files, "errors": errors, "ends": ends}
+        warned = _warnings(structures, {name for name, _ in errors})
+        metadata = {"files": unit.files, "errors": errors, "warnings": warned, "ends": ends}
         table = table.replace_schema_metadata({METADATA: json.dumps(folder.settings | metadata)})
         with replacing(part_path(folder.path, unit.name, unit.n_parts)) as file:
             pq.write_table(table, file, compression="zstd")
@@ -256,13 +259,19 @@ def write_parts(folder: Folder, unit: Unit, batches: Iterable[StructureBatch], c
         yield len(table) + len(errors)
 
 
-def write_errors(path: Path, units: Iterable[Unit]) -> bool:
-    """Write the errors of units as JSON lines, and tell whether there are any; without any the file is removed."""
-    errors = [error for unit in units for error in unit.errors]
-    if not errors:
+def _warnings(batches: Iterable[StructureBatch], failed: Collection[str]) -> list[list[str]]:
+    """Give name and warning of the structures that were read with some and didn't fail later."""
+    found = [(batch.names[row], text) for batch in batches for row, texts in sorted(batch.warnings.items()) for text in texts]
+    return [[name, text] for name, text in found if name not in failed]
+
+
+def write_errors(path: Path, units: Collection[Unit]) -> bool:
+    """Write the errors and warnings of units as JSON lines, and tell whether there are any; without any the file is removed."""
+    lines = [{"name": name, "error": reason} for unit in units for name, reason in unit.errors]
+    lines += [{"name": name, "warning": text} for unit in units for name, text in unit.warnings]
+    if not lines:
         path.unlink(missing_ok=True)
         return False
     with replacing(path) as file:
-        for name, reason in errors:
-            file.write(json.dumps({"name": name, "error": reason}, ensure_ascii=False).encode() + b"\n")
+        file.writelines(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
     return True

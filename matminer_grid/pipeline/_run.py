@@ -46,13 +46,16 @@ class Report:
     output : Path
         The Parquet file, or the folder of parts.
     errors_file : Path or None
-        JSON lines with the `name` and the `error` of each structure and partition that failed; None if none did.
+        JSON lines with the `name` and the `error` of each structure and partition that failed, and the `name` and `warning` of
+        those that were read with one; None if there are none.
     n_rows : int
         Rows written, those of former runs included.
     n_failed : int
         Structures that couldn't be read or computed, those of failed partitions left out.
     n_resumed : int
         How many of both a former run had done already.
+    n_warned : int
+        Structures that were read with a warning: something was lost, assumed or is doubtful.
     failed_partitions : dict of Path to str
         On Dask: partitions of which nothing was kept, and why; they are tried again when the same call is made again.
     """
@@ -62,6 +65,7 @@ class Report:
     n_rows: int
     n_failed: int
     n_resumed: int
+    n_warned: int = 0
     failed_partitions: dict[Path, str] = field(default_factory=dict)
 
 
@@ -150,7 +154,8 @@ def _report(
     output: Path, errors_file: Path | None, units: list[Unit], n_resumed: int, failed: dict[Path, str] | None = None
 ) -> Report:
     n_rows, n_failed = sum(unit.n_rows for unit in units), sum(len(unit.errors) for unit in units)
-    return Report(output, errors_file, n_rows, n_failed, n_resumed, failed or {})
+    n_warned = len({name for unit in units for name, _ in unit.warnings})
+    return Report(output, errors_file, n_rows, n_failed, n_resumed, n_warned, failed or {})
 
 
 def _write_partition(file: Path, folder: Folder, compute: Compute) -> None:

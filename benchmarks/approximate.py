@@ -19,7 +19,7 @@ from benchmarks._run import CONSOLE, command_line, seconds, write_results
 from benchmarks._tables import records, show
 from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch
 from matminer_grid.crystals.composition import METRICS
-from matminer_grid.similarity.search import TIE
+from matminer_grid.similarity.grid_index import TIE
 
 if TYPE_CHECKING:
     from matminer_grid.similarity import DescribedCrystals
@@ -40,7 +40,7 @@ def index_megabytes(search: ApproximateEMDSearch) -> float:
 def compare(size: int, n_queries: int, k: int, metric: str, n_jobs: int) -> dict[str, Any]:
     """Fit both, and answer the queries with either."""
     crystals = perturbed_copies(size + n_queries, [Element(symbol).Z for symbol in METRICS[metric]])
-    dissimilarity = CrystalDissimilarity(composition_metric=metric)
+    dissimilarity = CrystalDissimilarity(elements="graded" if metric == "modified_pettifor" else metric)
     described = dissimilarity.describe(crystals)
     known, query = described[:size], described[size:]
     exact = EMDSearch(dissimilarity, n_neighbors=k, n_jobs=n_jobs)

@@ -33,7 +33,7 @@ from matminer_grid import (
     grid_emd,
 )
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.similarity.search import TIE
+from matminer_grid.similarity.grid_index import TIE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from benchmarks._perturbed import perturbed_copies
 from benchmarks.approximate import main
 from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch, GRIDFeaturizer
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
-from matminer_grid.similarity.search import TIE
+from matminer_grid.similarity.grid_index import TIE
 
 pytest.importorskip("faiss")
 
@@ -43,13 +43,13 @@ def described(crystals):
         {"composition_weight": 0},
         {"grid_weight": 0},
         {"group_weights": np.linspace(2, 0, 40)},
-        {"composition_metric": "substitution"},
+        {"elements": "substitution"},
     ],
 )
 def test_finds_nearly_what_exact_search_finds(crystals, parameters):
     dissimilarity = CrystalDissimilarity(FEATURIZER, **parameters)
     described = dissimilarity.describe(crystals)
-    n_candidates = 200 if "composition_metric" in parameters else 50
+    n_candidates = 200 if "elements" in parameters else 50
     search = ApproximateEMDSearch(dissimilarity, n_candidates=n_candidates).fit(described[:1800])
     distances, indices = search.kneighbors(described[1800:], 10)
     true_distances, _ = exact_twin(search).fit(described[:1800]).kneighbors(described[1800:], 10)

@@ -36,7 +36,7 @@ from tests.strategies import crystals
 
 FEATURIZER = GRIDFeaturizer(cutoff=6.0, bin_size=0.3, n_groups=12)
 SIZES = {"n_groups": 12, "bin_size": 0.3, "pbar": False}
-BOTH = [CrystalDissimilarity(FEATURIZER), CrystalDissimilarity(FEATURIZER, composition_metric="substitution")]
+BOTH = [CrystalDissimilarity(FEATURIZER), CrystalDissimilarity(FEATURIZER, elements="substitution")]
 IDS = ["modified_pettifor", "substitution"]
 
 
@@ -195,7 +195,7 @@ class TestDescribed:
                 "with smearing=0.0, and the dissimilarity has smearing=0.1",
             ),
             ({"featurizer": None}, "with cutoff=6.0, and the dissimilarity has cutoff=10.0"),
-            ({"composition_metric": "substitution"}, "has composition_metric='substitution': describe them with it"),
+            ({"elements": "substitution"}, "has elements='substitution': describe them with it"),
         ],
     )
     def test_for_another_dissimilarity(self, some, change, message):
@@ -314,7 +314,7 @@ class TestManners:
     def test_readable(self):
         published = CrystalDissimilarity.from_preset("zhang2023")
         assert " ".join(repr(published).split()) == (
-            "CrystalDissimilarity(composition_metric='substitution', featurizer=GRIDFeaturizer(smearing=0.1))"
+            "CrystalDissimilarity(elements='substitution', featurizer=GRIDFeaturizer(smearing=0.1))"
         )
         assert repr(CrystalDissimilarity.from_preset("default")) == "CrystalDissimilarity()"
 

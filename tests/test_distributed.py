@@ -188,7 +188,9 @@ class TestMatrix:
     def test_two_sets_with_compositions(self, client, crystals, tmp_path, metric):
         known = np.nonzero([not set(crystal.numbers) & {2, 10, 18, 36, 54, *range(84, 119)} for crystal in crystals])[0]
         left, right = crystals[known[:70]], crystals[known[70:]]
-        dissimilarity = CrystalDissimilarity(FEATURIZER, group_weights=np.arange(6), composition_metric=metric)
+        dissimilarity = CrystalDissimilarity(
+            FEATURIZER, group_weights=np.arange(6), elements="graded" if metric == "modified_pettifor" else metric
+        )
         options = {"dissimilarity": dissimilarity, "dtype": "float32", "block_size": 50}
         path = emd_matrix(client, left, tmp_path / "matrix", right, **options)
         features = [FEATURIZER.featurize_sparse(side) for side in (left, right)]

@@ -13,7 +13,7 @@ from benchmarks.duplicates import TOLERANCES, agreement, main
 from matminer_grid import CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, find_duplicates, grid_emd
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.kernels.emd import manhattan_to_rows
-from matminer_grid.similarity.search import TIE
+from matminer_grid.similarity.grid_index import TIE
 from tests import naive
 
 FEATURIZER = GRIDFeaturizer(cutoff=8.0, bin_size=0.05, n_groups=20)
@@ -49,7 +49,7 @@ def brute_force(crystals, features, metric="modified_pettifor", grid_weight=10.0
 @pytest.mark.parametrize("weights", [{}, {"grid_weight": 0}, {"composition_weight": 0}, {"grid_weight": 0.5}])
 def test_radius_neighbors_are_those_of_brute_force(crystals, features, radius, metric, weights):
     everything = brute_force(crystals, features, metric, **weights)
-    dissimilarity = CrystalDissimilarity(FEATURIZER, **weights, composition_metric=metric)
+    dissimilarity = CrystalDissimilarity(FEATURIZER, **weights, elements="graded" if metric == "modified_pettifor" else metric)
     described = dissimilarity.describe(crystals, features=features)
     search = EMDSearch(dissimilarity).fit(described)
     distances, indices = search.radius_neighbors(described[:60], radius)
@@ -155,8 +155,8 @@ def test_bad_tolerances(tolerance, error, message):
 def test_bad_calls(crystals, features):
     with pytest.raises(TypeError, match="structures are needed, not an array of numbers"):
         find_duplicates(features)
-    with pytest.raises(ValueError, match="unknown composition_metric 'pettifor'"):
-        find_duplicates(crystals, dissimilarity=CrystalDissimilarity(composition_metric="pettifor"))
+    with pytest.raises(ValueError, match="unknown elements 'pettifor'"):
+        find_duplicates(crystals, dissimilarity=CrystalDissimilarity(elements="pettifor"))
     search = EMDSearch(DISSIMILARITY)
     with pytest.raises(NotFittedError, match="call fit"):
         search.radius_neighbors(radius=1.0)

@@ -7,12 +7,12 @@ from sklearn.exceptions import NotFittedError
 
 from matminer_grid import CrystalDissimilarity, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
-from matminer_grid.similarity.search import TIE
+from matminer_grid.similarity.grid_index import TIE
 
 FEATURIZER = GRIDFeaturizer(cutoff=8.0, bin_size=0.25, n_groups=20)
 SETTINGS = {"n_groups": 20, "bin_size": 0.25}
 DEFAULT = CrystalDissimilarity(FEATURIZER)
-PUBLISHED = CrystalDissimilarity(FEATURIZER, composition_metric="substitution")
+PUBLISHED = CrystalDissimilarity(FEATURIZER, elements="substitution")
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def queries(known, embedded):
 @pytest.mark.parametrize(
     "weights",
     [
-        {"composition_metric": "substitution"},
+        {"elements": "substitution"},
         {"composition_weight": 0},
-        {"grid_weight": 0, "composition_metric": "substitution"},
+        {"grid_weight": 0, "elements": "substitution"},
         {"grid_weight": 3.0, "composition_weight": 0.5},
         {"group_weights": np.linspace(2, 0, 20)},
     ],
@@ -130,7 +130,7 @@ def test_clone_keeps_the_parameters_and_fit_leaves_them_alone(known):
         ({"grid_weight": -1}, "grid_weight must be a finite number of at least 0"),
         ({"composition_weight": np.nan}, "composition_weight must be a finite number of at least 0"),
         ({"grid_weight": 0, "composition_weight": 0}, "at least one must be above"),
-        ({"composition_metric": "pettifor"}, "unknown composition_metric 'pettifor'"),
+        ({"elements": "pettifor"}, "unknown elements 'pettifor'"),
         ({"group_weights": [1, 2]}, "one weight a group"),
         ({"featurizer": GRIDFeaturizer(bin_size=0)}, "bin_size must be a finite number above 0 Å"),
     ],

@@ -116,7 +116,7 @@ class Features:
         source, weights = EMD_NEIGHBOURS[descriptor]
         histograms, n_groups, bin_size = self._distributions(source)
         featurizer = GRIDFeaturizer(histograms.shape[1] // n_groups * bin_size, bin_size, n_groups)
-        dissimilarity = CrystalDissimilarity(featurizer, composition_metric="substitution", **weights)
+        dissimilarity = CrystalDissimilarity(featurizer, elements="substitution", **weights)
         described = dissimilarity.describe(self.task.crystals, features=histograms)
         return train[EMDSearch(dissimilarity).fit(described[train]).kneighbors(described[test], k, return_distance=False)]
 

@@ -17,7 +17,11 @@ from matminer_grid.crystals.table import CrystalTable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-METRICS: dict[str, tuple[str, ...]] = {"modified_pettifor": MODIFIED_PETTIFOR_ELEMENTS, "substitution": SUBSTITUTION_ELEMENTS}
+METRICS: dict[str, tuple[str, ...]] = {
+    "modified_pettifor": MODIFIED_PETTIFOR_ELEMENTS,
+    "substitution": SUBSTITUTION_ELEMENTS,
+    "identity": MODIFIED_PETTIFOR_ELEMENTS,
+}
 """Elements, in their order, that each metric between compositions knows."""
 
 EXACT_UNIT = 2.0**-46
@@ -32,7 +36,7 @@ def element_fractions(compositions: Any, metric: str = "modified_pettifor") -> N
     compositions : list, tuple, ndarray or Series of str, Composition, Structure or Crystal; or CrystalTable
         Formulas, or what has one; a single one counts as a list of one. Oxidation states don't matter, D and T count as H, and
         species count with their occupancy.
-    metric : {"modified_pettifor", "substitution"}
+    metric : {"modified_pettifor", "substitution", "identity"}
         The elements and their order: the 103 elements of the modified Pettifor scale, or the 78 of the substitution table.
 
     Returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import fields
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.sparse
 
 from matminer_grid._files import replacing
 from matminer_grid._validation import check_choice, check_whole
@@ -20,8 +20,10 @@ from matminer_grid._version import __version__
 from matminer_grid.pipeline._parts import SETTINGS, Folder
 from matminer_grid.pipeline._tasks import check_client, outcomes
 from matminer_grid.pipeline.features import DTYPES
-from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals, checked_dissimilarity
+from matminer_grid.similarity.described import DescribedCrystals
+from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity
 from matminer_grid.similarity.histograms import Histograms
+from matminer_grid.similarity.sites import Sites
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +108,7 @@ def emd_matrix(
             "scales": dissimilarity.scales.tolist(),
             "grid_weight": float(dissimilarity.grid_weight),
             "composition_weight": float(dissimilarity.composition_weight),
+            "neighbor_weight": float(dissimilarity.neighbor_weight),
         },
         "dtype": dtype,
         "block_size": int(block_size),
@@ -176,9 +179,15 @@ def load_emd_matrix(path: str | Path, out: NDArray[Any] | None = None) -> NDArra
     return matrix
 
 
+def _arrays(side: DescribedCrystals) -> dict[str, NDArray[Any]]:
+    """Give what crystals are described by, as arrays by name."""
+    arrays = {field.name: np.asarray(getattr(side.structure, field.name)) for field in fields(side.structure)}
+    return arrays | {"compositions": side.compositions}
+
+
 def _checksum(side: DescribedCrystals) -> str:
     digest = sha256()
-    for array in (side.grids.indptr, side.grids.indices, side.grids.data, side.compositions):
+    for array in _arrays(side).values():
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -198,15 +207,16 @@ def _side_file(folder: Path, name: str, number: int) -> Path:
 
 def _write_side(file: Path, side: DescribedCrystals) -> None:
     """Put the crystals of a block where every worker can read them, workers that come later too."""
-    X = side.features
     with replacing(file) as out:
-        np.savez(out, data=X.data, indices=X.indices, indptr=X.indptr, shape=X.shape, compositions=side.compositions)
+        np.savez(out, allow_pickle=False, **_arrays(side))
 
 
 def _read_side(file: Path, made_with: dict[str, Any]) -> DescribedCrystals:
     with np.load(file, allow_pickle=False) as arrays:
-        X = scipy.sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(arrays["shape"]))
-        return DescribedCrystals(Histograms.from_features(X, made_with["n_groups"]), arrays["compositions"], made_with)
+        values: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in arrays.items()}
+    compositions = values.pop("compositions")
+    structure = Sites(**values) if made_with["resolution"] == "sites" else Histograms(**values)
+    return DescribedCrystals(structure, compositions, made_with)
 
 
 def _write_block(

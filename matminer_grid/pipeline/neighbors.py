@@ -16,13 +16,16 @@ from matminer_grid.io.parquet import load_crystals
 from matminer_grid.pipeline._parts import SETTINGS, part_files, read_units
 from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, unit_name
 from matminer_grid.pipeline.features import read_features
-from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals, checked_dissimilarity
-from matminer_grid.similarity.search import TIE, EMDSearch
+from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity
+from matminer_grid.similarity.grid_index import TIE
+from matminer_grid.similarity.search import EMDSearch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from matminer_grid.similarity.described import DescribedCrystals
 
     Neighbors = tuple[NDArray[np.float64], NDArray[np.int64]]
 

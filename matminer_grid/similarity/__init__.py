@@ -2,7 +2,8 @@
 
 from matminer_grid.similarity.approximate import ApproximateEMDSearch
 from matminer_grid.similarity.composition import SubstitutionIndex, composition_emd, substitution_emd_pair
-from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals
+from matminer_grid.similarity.described import DescribedCrystals
+from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
 from matminer_grid.similarity.duplicates import Duplicates, find_duplicates
 from matminer_grid.similarity.grid import grid_emd, grid_emd_by_group, grid_emd_exact
 from matminer_grid.similarity.search import EMDSearch

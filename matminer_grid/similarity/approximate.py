@@ -12,15 +12,17 @@ from joblib import Parallel, delayed
 from matminer_grid._threads import n_threads
 from matminer_grid._validation import check_whole
 from matminer_grid.crystals.elements import substitution_dissimilarity
-from matminer_grid.kernels import emd as kernels
-from matminer_grid.similarity.search import TIE, EMDSearch
+from matminer_grid.similarity.grid_index import TIE
+from matminer_grid.similarity.search import EMDSearch
+from matminer_grid.similarity.site_index import SiteIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, DescribedCrystals
+    from matminer_grid.similarity.described import DescribedCrystals
+    from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
     from matminer_grid.similarity.search import Answer
 
 LINKS = 16
@@ -122,48 +124,44 @@ class ApproximateEMDSearch(EMDSearch):
 
     def _vectors(self, crystals: DescribedCrystals) -> NDArray[np.float32]:
         """Reduce crystals to vectors whose Manhattan distance is near the dissimilarity; on the scale it is never above."""
-        means, fractions = crystals.grids.means, crystals.compositions
-        starts = np.unique(np.arange(GRID_LENGTH) * means.shape[1] // GRID_LENGTH)
-        parts = [np.add.reduceat(means * (self.dissimilarity_.grid_weight * self._scales), starts, axis=1)]
-        if self.dissimilarity_.composition_weight > 0:
-            if self._index is not None:
-                part = SUBSTITUTION_SCALE * fractions @ np.exp(-substitution_dissimilarity())
-            else:
-                part = np.add.reduceat(fractions, np.arange(0, fractions.shape[1], SCALE_STEP), axis=1)
-            parts.append(self.dissimilarity_.composition_weight * part)
+        if isinstance(self._index, SiteIndex):
+            prepared = self._index.prepare(crystals)
+            n_groups = crystals.sites.n_groups
+            fractions = np.hstack((prepared.first[:, n_groups:], prepared.second))
+            parts = [prepared.first[:, :n_groups]]
+        else:
+            parts = [crystals.grids.means * (self.dissimilarity_.grid_weight * self._index.scales)]
+            fractions = self.dissimilarity_.composition_weight * crystals.compositions
+        starts = np.unique(np.arange(GRID_LENGTH) * parts[0].shape[1] // GRID_LENGTH)
+        parts = [np.add.reduceat(parts[0], starts, axis=1)]
+        if self.dissimilarity_.elements == "substitution":
+            parts.append(SUBSTITUTION_SCALE * fractions @ np.exp(-substitution_dissimilarity()))
+        elif fractions.size:
+            parts.append(np.add.reduceat(fractions, np.arange(0, fractions.shape[1], SCALE_STEP), axis=1))
         return np.ascontiguousarray(np.hstack(parts), dtype=np.float32)
 
     def _nearest_by_query(self, queries: DescribedCrystals, k: int, leave_out_self: bool) -> Callable[[int], Answer]:
         if k > self.n_candidates:
             raise ValueError(f"n_neighbors must be at most n_candidates, {self.n_candidates}, not {k}")
         candidates = self._propose(self._vectors(queries), int(self.n_candidates) + leave_out_self)
-        weighs_compositions = self.dissimilarity_.composition_weight > 0
+        prepared = self._index.prepare(queries)
+        weighs_elements = self.dissimilarity_.resolution == "sites" or self.dissimilarity_.composition_metric is not None
 
         def rank(query: int) -> Answer:
             left_out = query if leave_out_self else -1
             rows = candidates[query]
             rows = rows[(rows >= 0) & (rows != left_out)]  # FAISS fills up with -1
             if len(rows) < k:
-                return self._nearest(queries, query, k, left_out)
-            bounds = np.empty(len(rows))
-            kernels.manhattan_to_rows(queries.grids.means[query] * self._scales, self._means, rows, bounds)
-            bounds *= self.dissimilarity_.grid_weight
-            if self._index is not None:
-                of_compositions = self._index.lower_bounds_of(queries.compositions[query], rows)
-                bounds += self.dissimilarity_.composition_weight * of_compositions
-            else:
-                bounds += self._composition_part(queries, query, rows)
-            totals = self._totals(queries, query, rows[:k])  # the nearest vectors come first
+                return self._index.nearest(prepared, query, k, left_out)
+            bounds = self._index.bounds(prepared, query, rows)
+            totals = self._index.totals(prepared, query, rows[:k])  # the nearest vectors come first
             others = rows[k:][bounds[k:] <= totals.max() + TIE]
             rows = np.append(rows[:k], others)
-            totals = np.append(totals, self._totals(queries, query, others))
+            totals = np.append(totals, self._index.totals(prepared, query, others))
             best = np.lexsort((rows, np.rint(totals / TIE)))[:k]
-            return totals[best], rows[best], len(rows), len(rows) if weighs_compositions else 0
+            return totals[best], rows[best], len(rows), len(rows) if weighs_elements else 0
 
         return rank
-
-    def _totals(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self._grid_part(queries, query, rows) + self._composition_part(queries, query, rows)
 
     def _propose(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
         """Give the rows of n references near each vector, shape (n_queries, n); -1 where fewer were found."""

@@ -14,6 +14,7 @@ from matminer_grid._threads import n_processes, n_threads
 from matminer_grid._validation import check_choice
 from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
+from matminer_grid.kernels.environments import DIFFERENT
 from matminer_grid.kernels.transport import NO_CLOSED_FORM, comes_later, transport_cost, transport_costs
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ def composition_emd(
         species count with their occupancy.
     B : as `A`, optional
         The other compositions; without them those of `A` are compared with each other.
-    metric : {"modified_pettifor", "substitution"}
+    metric : {"modified_pettifor", "substitution", "identity"}
         Distance between elements. "modified_pettifor": places on the modified Pettifor scale of 103 elements, in unit steps; the
         result is a metric, Wasserstein-1. "substitution": 1 / log10(1/s + 1) with the substitution table s of gridrdf, for 78
         elements; an optimal transport problem for each pair of different compositions, solved exactly. It is symmetric but violates
-        the triangle inequality.
+        the triangle inequality. "identity": 10 for different elements, as far as ten places of the scale; a metric.
     n_jobs : int, optional
-        Number of threads for "modified_pettifor", of processes for "substitution", since POT doesn't release the GIL; see
+        Number of threads, of processes for "substitution", since POT doesn't release the GIL; see
         :func:`~matminer_grid._threads.n_threads`.
     pbar : bool
         Whether work that takes more than 2 s shows a progress bar.
@@ -91,15 +92,18 @@ def composition_emd(
 
 
 def composition_vectors(compositions: Any, metric: str) -> NDArray[np.float64]:
-    """Give what a metric compares: element fractions, cumulative on the scale of "modified_pettifor", shape (n, n_elements)."""
-    return cumulative_fractions(compositions) if metric == "modified_pettifor" else element_fractions(compositions, metric)
+    """Give what a metric compares, shape (n, n_elements): fractions for "substitution", else vectors in Manhattan distance."""
+    if metric == "modified_pettifor":
+        return cumulative_fractions(compositions)
+    fractions = element_fractions(compositions, metric)
+    return fractions if metric == "substitution" else 0.5 * DIFFERENT * fractions
 
 
 def vectors_emd(
     a: NDArray[np.float64], b: NDArray[np.float64] | None, metric: str, *, n_jobs: int | None = None, pbar: bool = False
 ) -> NDArray[np.float64]:
     """Compute :func:`composition_emd` from :func:`composition_vectors`."""
-    if metric == "modified_pettifor":
+    if metric != "substitution":
         others = a if b is None else b
         distances = np.empty((len(a), len(others)))
 

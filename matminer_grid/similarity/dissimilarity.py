@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,110 +10,68 @@ from sklearn.base import BaseEstimator, clone
 
 from matminer_grid._threads import n_threads
 from matminer_grid._validation import check_choice, check_number
-from matminer_grid.crystals.composition import METRICS
 from matminer_grid.crystals.inputs import as_table
 from matminer_grid.featurizers.grid import GRIDFeaturizer
+from matminer_grid.kernels.sites import SiteWeights
 from matminer_grid.similarity.composition import composition_vectors, vectors_emd
+from matminer_grid.similarity.described import DescribedCrystals
 from matminer_grid.similarity.grid import histograms_emd
 from matminer_grid.similarity.histograms import Histograms, group_scales
+from matminer_grid.similarity.sites import Sites, scaled_to_common_volume, site_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import ArrayLike, NDArray
+
+    from matminer_grid.crystals.table import CrystalTable
 
 PRESETS = ("default", "zhang2023")
 
-GRID_PARAMETERS = ("cutoff", "bin_size", "n_groups", "smearing")
+RESOLUTIONS = {"grid": ("cutoff", "bin_size", "n_groups", "smearing"), "sites": ("cutoff", "n_groups")}
+"""What is compared, and the parameters of the featurizer that it depends on."""
 
-
-@dataclass(frozen=True, eq=False)
-class DescribedCrystals:
-    """Crystals as a :class:`CrystalDissimilarity` compares them; its :meth:`~CrystalDissimilarity.describe` makes them.
-
-    They are taken wherever structures are. A slice, a mask or an integer array gives some of them.
-
-    Parameters
-    ----------
-    grids : Histograms
-        GRID features.
-    compositions : ndarray of shape (n, n_elements)
-        Element fractions, cumulative on the modified Pettifor scale; without columns where compositions have no weight.
-    made_with : dict
-        The parameters that both depend on. Weights are none of them: they may change afterwards.
-
-    Examples
-    --------
-    >>> from matminer_grid import CrystalDissimilarity
-    >>> from matminer_grid.datasets import load_mp_elasticity_table
-    >>> described = CrystalDissimilarity().describe(load_mp_elasticity_table().crystals[:30])
-    >>> len(described), len(described[10:15]), described.features.shape
-    (30, 5, (30, 10000))
-    """
-
-    grids: Histograms
-    compositions: NDArray[np.float64]
-    made_with: dict[str, Any]
-
-    def __len__(self) -> int:
-        return len(self.grids)
-
-    @property
-    def shape(self) -> tuple[int]:
-        """Number of crystals, shape (n,): scikit-learn then indexes them as an array."""
-        return (len(self),)
-
-    @property
-    def features(self) -> scipy.sparse.csr_array:
-        """GRID features, shape (n, n_groups * n_bins)."""
-        return self.grids.to_sparse()
-
-    def __getitem__(self, rows: Any) -> DescribedCrystals:
-        if isinstance(rows, tuple) and len(rows) == 2 and isinstance(rows[1], EllipsisType):  # scikit-learn's indexing
-            rows = rows[0]
-        rows = np.atleast_1d(np.arange(len(self))[rows])
-        return DescribedCrystals(self.grids[rows], self.compositions[rows], self.made_with)
-
-    @classmethod
-    def concatenate(cls, parts: Iterable[DescribedCrystals]) -> DescribedCrystals:
-        """Stack described crystals, in their order.
-
-        Raises
-        ------
-        ValueError
-            There are none, or they were described in different ways.
-        """
-        parts = list(parts)
-        if not parts:
-            raise ValueError("at least one part is needed")
-        first = parts[0]
-        for part in parts[1:]:
-            if part.made_with != first.made_with or part.compositions.shape[1] != first.compositions.shape[1]:
-                raise ValueError(f"the crystals were described in different ways: {first.made_with} and {part.made_with}")
-        compositions = np.concatenate([part.compositions for part in parts])
-        return cls(Histograms.concatenate([part.grids for part in parts]), compositions, first.made_with)
+ELEMENTS: dict[str, str | None] = {
+    "graded": "modified_pettifor",
+    "substitution": "substitution",
+    "identity": "identity",
+    "none": None,
+}
+"""How elements are compared, and the metric of :func:`composition_emd` that does it."""
 
 
 class CrystalDissimilarity(BaseEstimator):
-    r"""How unlike two crystals are: a weighted sum of the earth mover's distances of their GRIDs and of their compositions.
+    r"""How unlike two crystals are, in one of two resolutions.
+
+    "grid" is a weighted sum of the earth mover's distances of their GRIDs and of their compositions,
 
     .. math:: D = w_\mathrm{GRID} \cdot \mathrm{EMD_{GRID}} + w_\mathrm{composition} \cdot \mathrm{EMD_{composition}}
 
+    "sites" knows which distances belong to one site, which element sits there and what surrounds it: the least work that turns the
+    sites of one crystal into those of the other, where two sites differ by their neighbours' distances (`grid_weight`), their
+    elements (`composition_weight`) and the compositions of the balls around them (`neighbor_weight`). It is never below D of GRIDs
+    without bins.
+
     Everything that compares crystals takes this object: search, duplicates, models. D is symmetric to the last bit, never below 0,
-    and exactly 0 for equal features. On the modified Pettifor scale it obeys the triangle inequality.
+    and exactly 0 for equal descriptions. It obeys the triangle inequality unless elements are compared by "substitution".
 
     Parameters
     ----------
     featurizer : GRIDFeaturizer, optional
-        Cutoff, bins, groups and smearing of the GRIDs; ``GRIDFeaturizer()`` by default.
+        Cutoff, bins, groups and smearing of the GRIDs; ``GRIDFeaturizer()`` by default. Sites need only cutoff and groups.
+    resolution : {"grid", "sites"}
+        What is compared.
+    elements : {"graded", "substitution", "identity", "none"}
+        How elements are compared: by their places on the modified Pettifor scale of 103 elements, by the substitution table of 78,
+        as the same or not (10 apart, as far as ten places), or not at all. The table is no metric, and only for "grid".
     group_weights : array-like of shape (n_groups,), optional
         Weights of the groups, scaled to the mean 1; all are 1 by default.
     grid_weight : float, default 10.0
-        Weight of the GRID EMD, in 1/Å.
+        Weight of distances, in 1/Å.
     composition_weight : float, default 1.0
-        Weight of the composition EMD. 0 leaves it out.
-    composition_metric : {"modified_pettifor", "substitution"}
-        As for :func:`composition_emd`. The scale knows 103 elements, the substitution table 78.
+        Weight of elements. 0 leaves them out.
+    neighbor_weight : float, default 1.0
+        Weight of what surrounds a site; only for "sites".
+    scale_volume : bool, default False
+        Whether crystals are brought to one volume a site (17 Å³) first, so that their size doesn't matter.
 
     References
     ----------
@@ -134,24 +90,36 @@ class CrystalDissimilarity(BaseEstimator):
            [0.  , 0.  , 4.02],
            [4.02, 4.02, 0.  ]])
     >>> CrystalDissimilarity.from_preset("zhang2023")
-    CrystalDissimilarity(composition_metric='substitution',
+    CrystalDissimilarity(elements='substitution',
                          featurizer=GRIDFeaturizer(smearing=0.1))
+    >>> ordered = Structure(Lattice.cubic(3.75), ["Au", "Cu", "Cu", "Cu"], [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    >>> random = ordered.copy()
+    >>> for site in range(4):
+    ...     random[site] = {"Cu": 0.75, "Au": 0.25}
+    >>> [round(CrystalDissimilarity(resolution=name).distance(ordered, random), 3) for name in ("grid", "sites")]
+    [0.0, 0.069]
     """
 
     def __init__(
         self,
         featurizer: Any = None,
         *,
+        resolution: str = "grid",
+        elements: str = "graded",
         group_weights: ArrayLike | None = None,
         grid_weight: float = 10.0,
         composition_weight: float = 1.0,
-        composition_metric: str = "modified_pettifor",
+        neighbor_weight: float = 1.0,
+        scale_volume: bool = False,
     ) -> None:
         self.featurizer = featurizer
+        self.resolution = resolution
+        self.elements = elements
         self.group_weights = group_weights
         self.grid_weight = grid_weight
         self.composition_weight = composition_weight
-        self.composition_metric = composition_metric
+        self.neighbor_weight = neighbor_weight
+        self.scale_volume = scale_volume
 
     @classmethod
     def from_preset(cls, preset: str) -> Self:
@@ -170,10 +138,10 @@ class CrystalDissimilarity(BaseEstimator):
         check_choice("preset", preset, PRESETS)
         if preset == "default":
             return cls()
-        return cls(GRIDFeaturizer.from_preset("zhang2023"), composition_metric="substitution")
+        return cls(GRIDFeaturizer.from_preset("zhang2023"), elements="substitution")
 
     def describe(self, X: Any, *, features: Any = None, n_jobs: int | None = None, pbar: bool = False) -> DescribedCrystals:
-        """Compute what is compared, once: GRID features and compositions.
+        """Compute what is compared, once: GRID features, or what sites see, and compositions.
 
         Parameters
         ----------
@@ -210,23 +178,44 @@ class CrystalDissimilarity(BaseEstimator):
                     "CrystalDissimilarity(...).describe(crystals, features=X), and its result wherever structures are"
                 )
             X = as_table(X)
+        elif self.resolution == "sites" or self.scale_volume:
+            raise ValueError(
+                'features tell nothing of sites and volumes: with resolution="sites" or scale_volume give crystals only'
+            )
+        structure: Histograms | Sites
+        if self.resolution == "sites":
+            structure = self._sites(X, featurizer, n_jobs)
+        else:
+            structure = self._grids(X, features, featurizer, n_jobs, pbar)
+        compositions = np.empty((len(structure), 0))
+        metric = ELEMENTS[self.elements]
+        if metric is not None and (self.composition_weight > 0 or self.resolution == "sites"):
+            if X is None:
+                raise ValueError("with a composition weight above 0 the compositions are needed beside the features")
+            compositions = composition_vectors(X, metric)
+            if len(compositions) != len(structure):
+                raise ValueError(f"there are {len(structure)} rows of features and {len(compositions)} compositions")
+        return DescribedCrystals(structure, compositions, self._made_with(featurizer))
+
+    def _sites(self, crystals: CrystalTable, featurizer: GRIDFeaturizer, n_jobs: int | None) -> Sites:
+        crystals = scaled_to_common_volume(crystals) if self.scale_volume else crystals
+        return Sites.from_crystals(crystals, self.elements, cutoff=featurizer.cutoff, n_groups=featurizer.n_groups, n_jobs=n_jobs)[
+            0
+        ]
+
+    def _grids(self, X: Any, features: Any, featurizer: GRIDFeaturizer, n_jobs: int | None, pbar: bool) -> Histograms:
+        if features is None:
             if n_jobs is not None:
                 featurizer.set_n_jobs(n_threads(n_jobs))
-            features = featurizer.featurize_sparse(X, pbar=pbar)
+            crystals = scaled_to_common_volume(X) if self.scale_volume else X
+            features = featurizer.featurize_sparse(crystals, pbar=pbar)
         grids = Histograms.from_features(features, featurizer.n_groups, "features")
         if grids.n_bins != featurizer.n_bins:
             raise ValueError(
                 f"the features have {grids.n_bins} bins in each of {featurizer.n_groups} groups and {featurizer!r} makes "
                 f"{featurizer.n_bins}: the dissimilarity needs the featurizer that made them"
             )
-        compositions = np.empty((len(grids), 0))
-        if self.composition_weight > 0:
-            if X is None:
-                raise ValueError("with a composition weight above 0 the compositions are needed beside the features")
-            compositions = composition_vectors(X, self.composition_metric)
-            if len(compositions) != len(grids):
-                raise ValueError(f"there are {len(grids)} rows of features and {len(compositions)} compositions")
-        return DescribedCrystals(grids, compositions, self._made_with(featurizer))
+        return grids
 
     def pairwise(self, A: Any, B: Any = None, *, n_jobs: int | None = None, pbar: bool = False) -> NDArray[np.float64]:
         """Evaluate the dissimilarity of all pairs.
@@ -251,11 +240,14 @@ class CrystalDissimilarity(BaseEstimator):
         """
         a = self.describe(A, n_jobs=n_jobs, pbar=pbar)
         b = a if B is None or B is A else self.describe(B, n_jobs=n_jobs, pbar=pbar)
+        if self.resolution == "sites":
+            return site_matrix(a.sites, None if b is a else b.sites, self.site_weights, n_jobs=n_jobs, pbar=pbar)
         out = histograms_emd(a.grids, b.grids, self.scales, n_jobs=n_jobs, pbar=pbar)
         out *= self.grid_weight
-        if self.composition_weight > 0:
+        metric = self.composition_metric
+        if metric is not None:
             others = None if b is a else b.compositions
-            part = vectors_emd(a.compositions, others, self.composition_metric, n_jobs=n_jobs, pbar=pbar)
+            part = vectors_emd(a.compositions, others, metric, n_jobs=n_jobs, pbar=pbar)
             part *= self.composition_weight
             out += part
         return out
@@ -287,33 +279,55 @@ class CrystalDissimilarity(BaseEstimator):
         featurizer = self._checked()
         return group_scales(featurizer.n_groups, featurizer.bin_size, self.group_weights)
 
+    @property
+    def composition_metric(self) -> str | None:
+        """Metric of :func:`composition_emd` that compares compositions, None where they have no weight."""
+        return ELEMENTS[self.elements] if self.composition_weight > 0 else None
+
+    @property
+    def site_weights(self) -> SiteWeights:
+        """Weights of the parts of the site dissimilarity, as its kernels read them."""
+        ranks = group_scales(self._checked().n_groups, 1.0, self.group_weights)
+        weights = (float(self.grid_weight), float(self.composition_weight), float(self.neighbor_weight))
+        return SiteWeights(*weights, ranks, self.elements != "identity")
+
     def _checked(self) -> GRIDFeaturizer:
         """Check the parameters; give a featurizer of this dissimilarity's own."""
         if self.featurizer is not None and not isinstance(self.featurizer, GRIDFeaturizer):
             raise TypeError(f"featurizer must be a GRIDFeaturizer, not {self.featurizer!r}")
         featurizer = GRIDFeaturizer() if self.featurizer is None else clone(self.featurizer)
         featurizer._check_parameters()
-        for name in ("grid_weight", "composition_weight"):
+        check_choice("resolution", self.resolution, RESOLUTIONS)
+        check_choice("elements", self.elements, ELEMENTS)
+        if not isinstance(self.scale_volume, (bool, np.bool_)):
+            raise TypeError(f"scale_volume must be True or False, not {self.scale_volume!r}")
+        names = ["grid_weight", "composition_weight"] + ["neighbor_weight"] * (self.resolution == "sites")
+        for name in names:
             check_number(name, getattr(self, name))
-        if self.grid_weight == 0 and self.composition_weight == 0:
-            raise ValueError("grid_weight and composition_weight are both 0; at least one must be above")
-        check_choice("composition_metric", self.composition_metric, METRICS)
+        weighing = names if self.elements != "none" else names[:1]
+        if all(getattr(self, name) == 0 for name in weighing):
+            raise ValueError(f"{' and '.join(weighing)} {'is' if len(weighing) == 1 else 'are all'} 0; at least one must be above")
+        if self.resolution == "sites" and self.elements == "substitution":
+            raise ValueError(
+                'elements="substitution" is no metric: D would violate the triangle inequality, and its bounds would not hold; '
+                'with resolution="sites" take "graded", "identity" or "none"'
+            )
         group_scales(featurizer.n_groups, featurizer.bin_size, self.group_weights)
         return featurizer
 
     def _made_with(self, featurizer: GRIDFeaturizer) -> dict[str, Any]:
-        grid = {name: getattr(featurizer, name) for name in GRID_PARAMETERS}
-        return grid | {"composition_metric": self.composition_metric}
+        own = {name: getattr(self, name) for name in ("resolution", "elements", "scale_volume")}
+        return own | {name: getattr(featurizer, name) for name in RESOLUTIONS[self.resolution]}
 
     def _check_fit(self, described: DescribedCrystals) -> None:
         for name, own in self._made_with(self._checked()).items():
             theirs = described.made_with[name]
-            if theirs != own and (name != "composition_metric" or self.composition_weight > 0):
+            if theirs != own and (name != "elements" or self.resolution == "sites" or self.composition_metric is not None):
                 raise ValueError(
                     f"the crystals were described with {name}={theirs!r}, and the dissimilarity has {name}={own!r}: "
                     "describe them with it"
                 )
-        if self.composition_weight > 0 and described.compositions.shape[1] == 0:
+        if self.composition_metric is not None and described.compositions.shape[1] == 0:
             raise ValueError("the crystals were described without compositions, which have a weight: describe them again")
 
 

@@ -12,25 +12,18 @@ from tqdm.auto import tqdm
 
 from matminer_grid._threads import n_threads
 from matminer_grid._validation import check_number, check_whole
-from matminer_grid.kernels import emd as kernels
-from matminer_grid.similarity.composition import SubstitutionIndex
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity
-from matminer_grid.similarity.histograms import exact_sums
+from matminer_grid.similarity.grid_index import GridIndex
+from matminer_grid.similarity.site_index import SiteIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from matminer_grid.similarity.dissimilarity import DescribedCrystals
+    from matminer_grid.similarity.described import DescribedCrystals
 
     Answer = tuple[NDArray[np.float64], NDArray[np.int64], int, int]
-
-TIE = 1e-9
-"""Dissimilarities that round to the same multiple of this are a tie, which the lower index wins."""
-
-FIRST_CANDIDATES = 32
-"""References that are evaluated first, to know how near a neighbour must be."""
 
 CHUNK_SIZE = 16
 """Queries answered in one go by a thread."""
@@ -39,10 +32,10 @@ CHUNK_SIZE = 16
 class EMDSearch(BaseEstimator):
     """Exact nearest neighbours by a :class:`CrystalDissimilarity`.
 
-    For each query all references are bounded from below: the GRID EMD by the differences of the groups' mean distances (exact
-    where one distribution lies above the other throughout), the composition EMD by relaxed transport. Only references whose bound
-    does not exceed the k-th best dissimilarity found so far are evaluated, first their GRID EMD and then their composition EMD.
-    The result is that of evaluating all of them; ties go to the lower index.
+    For each query all references are bounded from below: distances by the differences of the groups' mean distances (exact where
+    one distribution lies above the other throughout), compositions by their earth mover's distance, or by relaxed transport, and
+    the surroundings of sites by those of crystals. Only references whose bound does not exceed the k-th best dissimilarity found so
+    far are evaluated. The result is that of evaluating all of them; ties go to the lower index.
 
     Parameters
     ----------
@@ -64,9 +57,9 @@ class EMDSearch(BaseEstimator):
     n_samples_fit_ : int
         Their number.
     evaluated_share_ : float
-        Share of the pairs of the last search whose GRID EMD had to be evaluated.
+        Share of the pairs of the last search whose GRID EMD had to be evaluated; by sites, whose surroundings were compared.
     transported_share_ : float
-        Share of the pairs of the last search whose composition EMD had to be evaluated.
+        Share of the pairs of the last search whose composition EMD had to be evaluated; by sites, whose sites were transported.
 
     References
     ----------
@@ -117,15 +110,8 @@ class EMDSearch(BaseEstimator):
             raise ValueError("at least one reference is needed")
         self.references_ = references
         self.n_samples_fit_ = len(references)
-        self._scales = self.dissimilarity_.scales
-        self._exact_sums = exact_sums(self._scales, references.grids.n_bins)
-        self._means = references.grids.means * self._scales
-        sums = self._means.sum(axis=1)
-        self._order = np.argsort(sums, kind="stable")
-        self._sums = sums[self._order]
-        self._index = None
-        if self.dissimilarity_.composition_weight > 0 and self.dissimilarity_.composition_metric == "substitution":
-            self._index = SubstitutionIndex(references.compositions)
+        kind = SiteIndex if self.dissimilarity_.resolution == "sites" else GridIndex
+        self._index: Any = kind(self.dissimilarity_, references)
         return self
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True, *, pbar: bool = False) -> Any:
@@ -171,7 +157,7 @@ class EMDSearch(BaseEstimator):
         """Find all references of each query within a radius.
 
         References are sorted by the sum of their groups' mean distances, of which only a window is looked at: that sum differs by
-        no more than the GRID EMD. In it the bounds of :meth:`kneighbors` apply. The smaller the radius, the quicker.
+        no more than the dissimilarity. In it the bounds of :meth:`kneighbors` apply. The smaller the radius, the quicker.
 
         Parameters
         ----------
@@ -201,8 +187,10 @@ class EMDSearch(BaseEstimator):
         queries = self._queries(X)
         limit = check_number("radius", self.radius if radius is None else radius)
 
+        prepared = self._index.prepare(queries)
+
         def answer(query: int) -> Answer:
-            return self._within(queries, query, limit, query if X is None else -1)
+            return self._index.within(prepared, query, limit, query if X is None else -1)
 
         distances, indices = self._answer_all(answer, len(queries), self.n_samples_fit_ - (X is None), pbar)
         return (_ragged(distances), _ragged(indices)) if return_distance else _ragged(indices)
@@ -213,7 +201,8 @@ class EMDSearch(BaseEstimator):
         return self.references_ if X is None else self.dissimilarity_.describe(X, n_jobs=self.n_jobs)
 
     def _nearest_by_query(self, queries: DescribedCrystals, k: int, leave_out_self: bool) -> Callable[[int], Answer]:
-        return lambda query: self._nearest(queries, query, k, query if leave_out_self else -1)
+        prepared = self._index.prepare(queries)
+        return lambda query: self._index.nearest(prepared, query, k, query if leave_out_self else -1)
 
     def _answer_all(
         self, answer: Callable[[int], Answer], n_queries: int, available: int, pbar: bool
@@ -236,93 +225,6 @@ class EMDSearch(BaseEstimator):
         self.evaluated_share_ = sum(evaluated for _, _, evaluated, _ in answers) / pairs
         self.transported_share_ = sum(transported for _, _, _, transported in answers) / pairs
         return [distances for distances, _, _, _ in answers], [rows for _, rows, _, _ in answers]
-
-    def _within(self, queries: DescribedCrystals, query: int, radius: float, left_out: int) -> Answer:
-        """Answer one query: distances, rows, and how many GRID and composition EMDs it took."""
-        limit = radius + TIE
-        bound_limit = limit + TIE  # rounding must not lift a bound above the limit
-        means = queries.grids.means[query] * self._scales
-        reach = bound_limit / self.dissimilarity_.grid_weight if self.dissimilarity_.grid_weight > 0 else np.inf
-        start, stop = np.searchsorted(self._sums, (means.sum() - reach, means.sum() + reach))
-        rows = self._order[start:stop]
-        rows = rows[rows != left_out]
-        bounds = np.empty(len(rows))
-        kernels.manhattan_to_rows(means, self._means, rows, bounds)
-        bounds *= self.dissimilarity_.grid_weight
-        if self._index is None:  # on the scale the composition EMD is cheaper than the GRID EMD, by substitution dearer
-            near = bounds <= bound_limit
-            rows, bounds = rows[near], bounds[near]
-            bounds += self._composition_part(queries, query, rows)
-        rows = rows[bounds <= bound_limit]
-        evaluated = len(rows)
-        totals = self._grid_part(queries, query, rows)
-        near = totals <= limit
-        rows, totals = rows[near], totals[near]
-        transported = len(rows)
-        totals += self._composition_part(queries, query, rows)
-        near = totals <= limit
-        rows, totals = rows[near], totals[near]
-        order = np.lexsort((rows, np.rint(totals / TIE)))
-        return totals[order], rows[order], evaluated, transported if self.dissimilarity_.composition_weight > 0 else 0
-
-    def _nearest(self, queries: DescribedCrystals, query: int, k: int, left_out: int) -> Answer:
-        """Answer one query: distances, rows, and how many GRID and composition EMDs it took."""
-        grid_bounds = np.empty(self.n_samples_fit_)
-        kernels.manhattan_to_all(queries.grids.means[query] * self._scales, self._means, grid_bounds)
-        composition_bounds = self._composition_bounds(queries, query)
-        bounds = self.dissimilarity_.grid_weight * grid_bounds + composition_bounds
-        if left_out >= 0:
-            bounds[left_out] = np.inf
-        first = max(FIRST_CANDIDATES, 4 * k)
-        rows = np.argpartition(bounds, first)[:first] if first < len(bounds) else np.arange(len(bounds))
-        rows = rows[np.isfinite(bounds[rows])]
-        totals = self._grid_part(queries, query, rows) + self._composition_part(queries, query, rows)
-        evaluated = transported = len(rows)
-        limit = np.partition(totals, k - 1)[k - 1] + TIE
-        bounds[rows] = np.inf
-        others = np.nonzero(bounds <= limit)[0]
-        if len(others):
-            grid_parts = self._grid_part(queries, query, others)
-            evaluated += len(others)
-            near = grid_parts + composition_bounds[others] <= limit
-            others, grid_parts = others[near], grid_parts[near]
-            order = np.argsort(grid_parts + composition_bounds[others], kind="stable")
-            for start in range(0, len(order), FIRST_CANDIDATES):
-                part = order[start : start + FIRST_CANDIDATES]
-                part = part[grid_parts[part] + composition_bounds[others[part]] <= limit]
-                if len(part) == 0:
-                    break
-                totals = np.append(totals, grid_parts[part] + self._composition_part(queries, query, others[part]))
-                rows = np.append(rows, others[part])
-                transported += len(part)
-                limit = np.partition(totals, k - 1)[k - 1] + TIE
-        best = np.lexsort((rows, np.rint(totals / TIE)))[:k]
-        return totals[best], rows[best], evaluated, transported if self.dissimilarity_.composition_weight > 0 else 0
-
-    def _grid_part(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        out = np.zeros(len(rows))
-        if self.dissimilarity_.grid_weight > 0:
-            own, known = queries.grids, self.references_.grids
-            arrays = (own.indptr, own.indices, own.data, query, known.indptr, known.indices, known.data, rows, known.n_bins)
-            kernels.emd_pairs(*arrays, *self._exact_sums, out)
-            out *= self.dissimilarity_.grid_weight
-        return out
-
-    def _composition_bounds(self, queries: DescribedCrystals, query: int) -> NDArray[np.float64]:
-        out = np.zeros(self.n_samples_fit_)
-        if self._index is not None:
-            out = self._index.lower_bounds(queries.compositions[query])
-        elif self.dissimilarity_.composition_weight > 0:
-            kernels.manhattan_to_all(queries.compositions[query], self.references_.compositions, out)
-        return self.dissimilarity_.composition_weight * out
-
-    def _composition_part(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        out = np.zeros(len(rows))
-        if self._index is not None:
-            out = self._index.emd(queries.compositions[query], rows)
-        elif self.dissimilarity_.composition_weight > 0:
-            kernels.manhattan_to_rows(queries.compositions[query], self.references_.compositions, rows, out)
-        return self.dissimilarity_.composition_weight * out
 
 
 def _ragged(arrays: list[NDArray[Any]]) -> NDArray[np.object_]:

@@ -2,6 +2,7 @@
 
 import typer
 
+from matminer_grid.cli.compare import compare
 from matminer_grid.cli.data import data
 from matminer_grid.cli.features import featurize
 from matminer_grid.cli.models import predict
@@ -11,7 +12,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
-for command in (featurize, predict, similar, duplicates):
+for command in (featurize, predict, similar, compare, duplicates):
     app.command()(command)
 
 

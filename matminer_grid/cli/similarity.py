@@ -3,31 +3,85 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  typer reads the annotations
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
-from matminer_grid.cli._common import Readings, Strict, clear_errors, print_table, read_files, row_names, stages
+from matminer_grid.cli._common import Readings, Strict, clear_errors, print_table, read_files, row_names, stages, with_option_groups
+
+if TYPE_CHECKING:
+    from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch
+
+SAME_FRACTION = 1e-6
+"""Element fractions that differ by no more are equal."""
+
+SHOWN = 5
+"""References of the same formula that are named on the console."""
+
+SHORT = {
+    "dissimilarity": "total",
+    "at_equal_volume": "same V",
+    "distances": "dist. Å",
+    "elements": "elem.",
+    "surroundings": "surr.",
+    "volume_ratio": "V ratio",
+}
+"""Names of columns on the console."""
+
+BELOW = ("space_group", "page")
+"""What stands below the table on the console."""
+
+MATERIAL_PAGE = "https://materialsproject.org/materials/{}"
+"""Page of a material of the Materials Project."""
 
 
+@dataclass(frozen=True)
+class Alike:
+    """What "alike" means."""
+
+    metric: Annotated[
+        str, typer.Option(help="sites: which element sits where; grid: distances and composition, each on its own.")
+    ] = "sites"
+    elements: Annotated[
+        str, typer.Option(help="How elements are compared: graded, identity, none; for grid also substitution.")
+    ] = "graded"
+    scale_volume: Annotated[bool, typer.Option("--scale-volume", help="Compare at one volume a site.")] = False
+    bin_size: Annotated[float, typer.Option(help="Width of the bins of a GRID in Å.")] = 0.1
+
+    def dissimilarity(self) -> CrystalDissimilarity:
+        """Make the object that the library takes."""
+        from matminer_grid import CrystalDissimilarity, GRIDFeaturizer
+
+        featurizer = GRIDFeaturizer(bin_size=self.bin_size)
+        return CrystalDissimilarity(featurizer, resolution=self.metric, elements=self.elements, scale_volume=self.scale_volume)
+
+
+@with_option_groups
 def similar(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A structure file.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Structure files, or folders of them.")],
     *,
-    k: Annotated[int, typer.Option("-k", min=1, help="Number of materials.")] = 5,
+    alike: Alike,
+    n_neighbors: Annotated[int, typer.Option("-k", "--n-neighbors", min=1, help="Number of materials.")] = 5,
     against: Annotated[Path | None, typer.Option(help="A Parquet file of crystals; the embedded data by default.")] = None,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find the materials nearest by 10 GRID EMD + composition EMD (modified Pettifor scale), with both parts."""
-    from matminer_grid import CrystalDissimilarity, EMDSearch, composition_emd
+    """Find the materials nearest to each crystal, with the parts of their dissimilarity.
+
+    By sites: the differences of neighbours' distances (Å), of elements, and of what surrounds them (places on the modified Pettifor
+    scale), and the dissimilarity at equal volume.
+    """
+    from matminer_grid import EMDSearch
     from matminer_grid.datasets import load_mp_elasticity_table
     from matminer_grid.io import load_crystals
 
     with clear_errors(), stages(as_json) as progress:
-        read = read_files([file], strict=strict)
-        search = EMDSearch()
-        queries = read.keep_described(CrystalDissimilarity().describe)
+        read = read_files(files, strict=strict)
+        search = EMDSearch(alike.dissimilarity())
+        queries = read.keep_described(search.dissimilarity.describe)
         labels: Any
         if against is None:
             embedded = load_mp_elasticity_table()
@@ -36,28 +90,83 @@ def similar(
             known, properties = load_crystals(against)
             labels = row_names(properties) or list(range(len(known)))
         progress(f"compare with {len(known):,} crystals")
-        distances, rows = search.fit(known).kneighbors(queries, min(k, len(known)))
+        distances, rows = search.fit(known).kneighbors(queries, min(n_neighbors, len(known)))
         answers: list[dict[str, Any]] = []
         for name, crystal, warned, total, found in zip(read.names, read.crystals, read.warnings, distances, rows, strict=True):
-            compositions = composition_emd([crystal], known[found], pbar=False)[0]
+            progress(f"{name}: look at the nearest")
+            describe = _by_sites if alike.metric == "sites" else _by_grid
             nearest = [
-                {
-                    "material": str(labels[row]),
-                    "formula": known[int(row)].formula,
-                    "dissimilarity": round(float(distance), 4),
-                    "grid_emd": round(float(distance - part) / search.dissimilarity_.grid_weight, 4),
-                    "composition_emd": round(float(part), 4),
-                }
-                for row, distance, part in zip(found, total, compositions, strict=True)
+                {"material": str(labels[row]), "formula": reduced_formula(known[row])}
+                | {"dissimilarity": round(distance, 4)}
+                | describe(search.dissimilarity_, crystal, known[row], distance)
+                | ({"page": MATERIAL_PAGE.format(labels[row])} if str(labels[row]).startswith("mp-") else {})
+                for row, distance in zip(found.tolist(), total.tolist(), strict=True)
             ]
-            answers.append({"file": name, "formula": crystal.formula, "warnings": warned, "nearest": nearest})
+            same = [
+                {"material": str(labels[row]), "dissimilarity": round(distance, 4)}
+                for row, distance in _of_one_formula(search, known, crystal)
+            ]
+            answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": same, "nearest": nearest}
+            answers.append(answer)
     if as_json:
         typer.echo(json.dumps(answers))
-    for answer in () if as_json else answers:
-        typer.echo(f"{answer['file']}: {answer['formula']}")
-        nearest = answer["nearest"]
-        print_table(list(nearest[0]), [[str(value) for value in line.values()] for line in nearest])
+    else:
+        _print_similar(answers)
     read.end()
+
+
+def reduced_formula(crystal: Crystal) -> str:
+    """Give the reduced formula of a crystal."""
+    from pymatgen.core import Composition
+
+    return Composition(crystal.formula).reduced_formula
+
+
+def _of_one_formula(search: EMDSearch, known: CrystalTable, crystal: Crystal) -> list[tuple[int, float]]:
+    """Find the references of a crystal's formula, however far away, nearest first."""
+    from matminer_grid.crystals.composition import element_fractions
+
+    if search.dissimilarity_.elements == "none":
+        return []
+    apart = np.abs(element_fractions(known) - element_fractions([crystal])).max(axis=1)
+    rows = np.nonzero(apart < SAME_FRACTION)[0]
+    if len(rows) == 0:
+        return []
+    distances = search.dissimilarity_.pairwise([crystal], search.references_[rows])[0]
+    return [(int(rows[i]), float(distances[i])) for i in np.argsort(distances, kind="stable")]
+
+
+def _by_sites(dissimilarity: CrystalDissimilarity, a: Crystal, b: Crystal, _: float) -> dict[str, Any]:
+    compared = dissimilarity.compare(a, b)
+    return {
+        "at_equal_volume": round(compared.at_equal_volume, 4),
+        "distances": round(compared.geometry, 4),
+        "elements": round(compared.elements, 4),
+        "surroundings": round(compared.neighbors, 4),
+        "volume_ratio": round(compared.volume_ratio, 4),
+        "space_group": compared.space_groups[1],
+    }
+
+
+def _by_grid(dissimilarity: CrystalDissimilarity, a: Crystal, b: Crystal, total: float) -> dict[str, Any]:
+    from matminer_grid import composition_emd
+
+    metric = dissimilarity.composition_metric
+    part = 0.0 if metric is None else float(composition_emd([a], [b], metric, pbar=False)[0, 0])
+    return {"grid_emd": round((total - part) / dissimilarity.grid_weight, 4), "composition_emd": round(part, 4)}
+
+
+def _print_similar(answers: list[dict[str, Any]]) -> None:
+    for answer in answers:
+        known = ", ".join(f"{line['material']} ({line['dissimilarity']:g})" for line in answer["known_as"][:SHOWN])
+        typer.echo(f"{answer['file']}: {answer['formula']}{f'; known as {known}' if known else ''}")
+        columns = [name for name in answer["nearest"][0] if name not in BELOW]
+        rows = [[str(line[name]) for name in columns] for line in answer["nearest"]]
+        print_table([SHORT.get(name, name.replace("_", " ")) for name in columns], rows)
+        for line in answer["nearest"]:
+            more = [line[name] for name in BELOW if name in line]
+            if more:
+                typer.echo(f"{line['material']}: {', '.join(more)}")
 
 
 def duplicates(

@@ -4,6 +4,7 @@ Functions named ``plot_...`` draw with matplotlib, into given axes or a figure o
 ``plotly_...`` make figures to look into with the mouse, where each point tells its name.
 """
 
+from matminer_grid.plotting.comparison import plot_parts, plot_site_matches
 from matminer_grid.plotting.explanation import plot_explanation
 from matminer_grid.plotting.grid import ROW_FILL, plot_grid, plot_rdf
 from matminer_grid.plotting.interactive import plotly_dissimilarity_matrix, plotly_parity
@@ -19,9 +20,11 @@ __all__ = [
     "plot_grid",
     "plot_learning_curve",
     "plot_parity",
+    "plot_parts",
     "plot_radial_pattern",
     "plot_rdf",
     "plot_reciprocal_slice",
+    "plot_site_matches",
     "plotly_dissimilarity_matrix",
     "plotly_parity",
 ]

@@ -1,6 +1,7 @@
 """Feature vectors to dissimilarity, nearest neighbours and duplicates."""
 
 from matminer_grid.similarity.approximate import ApproximateEMDSearch
+from matminer_grid.similarity.compare import Comparison, ShellDifference, SiteMatch
 from matminer_grid.similarity.composition import SubstitutionIndex, composition_emd, substitution_emd_pair
 from matminer_grid.similarity.described import DescribedCrystals
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
@@ -10,10 +11,13 @@ from matminer_grid.similarity.search import EMDSearch
 
 __all__ = [
     "ApproximateEMDSearch",
+    "Comparison",
     "CrystalDissimilarity",
     "DescribedCrystals",
     "Duplicates",
     "EMDSearch",
+    "ShellDifference",
+    "SiteMatch",
     "SubstitutionIndex",
     "composition_emd",
     "find_duplicates",

@@ -13,6 +13,7 @@ from matminer_grid._validation import check_choice, check_number
 from matminer_grid.crystals.inputs import as_table
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.kernels.sites import SiteWeights
+from matminer_grid.similarity.compare import Comparison, compare
 from matminer_grid.similarity.composition import composition_vectors, vectors_emd
 from matminer_grid.similarity.described import DescribedCrystals
 from matminer_grid.similarity.grid import histograms_emd
@@ -272,6 +273,39 @@ class CrystalDissimilarity(BaseEstimator):
         if matrix.shape != (1, 1):
             raise ValueError(f"two crystals are needed, not {matrix.shape[0]} and {matrix.shape[1]}: pairwise compares many")
         return float(matrix[0, 0])
+
+    def compare(self, a: Any, b: Any) -> Comparison:
+        """Say what makes the dissimilarity of two crystals: its parts, which site became which, and neighbours that differ.
+
+        Parameters
+        ----------
+        a, b : pymatgen.core.Structure or Crystal
+
+        Returns
+        -------
+        Comparison
+
+        Raises
+        ------
+        TypeError, ValueError
+            The resolution is "grid", which knows no sites; or as :meth:`describe`.
+
+        Examples
+        --------
+        >>> from pymatgen.core import Lattice, Structure
+        >>> from matminer_grid import CrystalDissimilarity
+        >>> cesium_chloride = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        >>> cesium_bromide = Structure(Lattice.cubic(4.29), ["Cs", "Br"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        >>> compared = CrystalDissimilarity(resolution="sites").compare(cesium_chloride, cesium_bromide)
+        >>> [(match.a, match.b, round(match.geometry, 2)) for match in compared.matches]
+        [('Cl 1b', 'Br 1b', 0.36), ('Cs 1a', 'Cs 1a', 0.36)]
+        >>> round(compared.geometry, 2), compared.elements, compared.neighbors, round(compared.at_equal_volume, 2)
+        (0.36, 0.5, 0.5, 1.0)
+        """
+        self._checked()
+        if self.resolution != "sites":
+            raise ValueError('resolution="grid" knows no sites: compare needs CrystalDissimilarity(resolution="sites")')
+        return compare(self, as_table([a, b]))
 
     @property
     def scales(self) -> NDArray[np.float64]:

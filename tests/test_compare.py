@@ -11,7 +11,7 @@ from matminer_grid import CrystalDissimilarity
 from matminer_grid.cli import app
 from matminer_grid.crystals.crystal import as_crystal
 from matminer_grid.plotting import plot_parts, plot_site_matches
-from tests.strategies import disguised
+from tests.strategies import in_another_setting
 
 SITES = CrystalDissimilarity(resolution="sites")
 
@@ -59,7 +59,7 @@ def test_disorder_and_another_description():
     compared = SITES.compare(spinel(False), spinel(True))
     assert "Mg0.5Al0.5" in {shell.pair_b.split("–")[1] for shell in compared.shells}
     crystal = as_crystal(spinel(True))
-    compared = SITES.compare(crystal, disguised(crystal, np.random.default_rng(1)))
+    compared = SITES.compare(crystal, in_another_setting(crystal, np.random.default_rng(1)))
     assert compared.total <= 1e-9
     assert compared.shells == []
     assert all(match.a.split(" ")[0] == match.b.split(" ")[0] for match in compared.matches)

@@ -15,7 +15,7 @@ from matminer_grid.kernels.sites import SiteWeights, site_dissimilarity, site_pl
 from matminer_grid.similarity.sites import Sites, scaled_to_common_volume
 from tests import naive_sites as naive
 from tests.conftest import REAL
-from tests.strategies import crystals, disguised, hostile_crystals, unimodular
+from tests.strategies import crystals, hostile_crystals, in_another_setting, unimodular
 
 EQUAL = 1e-9
 
@@ -84,7 +84,7 @@ def test_one_crystal_in_any_description(elements, embedded):
     rng = np.random.default_rng(16)
     small = np.nonzero(embedded.n_sites <= 20)[0]
     rows = rng.choice(small, 1000, replace=False)
-    others = CrystalTable.from_crystals([disguised(embedded[int(row)], rng) for row in rows])
+    others = CrystalTable.from_crystals([in_another_setting(embedded[int(row)], rng) for row in rows])
     known, found = described(embedded[rows], elements), described(others, elements)
     apart = [site_dissimilarity(known, i, found, i, weights(elements)) for i in range(len(rows))]
     assert max(apart) <= EQUAL
@@ -92,7 +92,7 @@ def test_one_crystal_in_any_description(elements, embedded):
 
 @given(crystal=hostile_crystals(max_sites=20), seed=st.integers(0, 2**32 - 1), elements=st.sampled_from(["graded", "identity"]))
 def test_one_hostile_crystal_in_any_description(crystal, seed, elements):
-    assert between(crystal, disguised(crystal, np.random.default_rng(seed)), elements, cutoff=5.0) <= EQUAL
+    assert between(crystal, in_another_setting(crystal, np.random.default_rng(seed)), elements, cutoff=5.0) <= EQUAL
 
 
 def drawn_crystals(n: int, seed: int) -> CrystalTable:

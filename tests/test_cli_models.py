@@ -60,5 +60,6 @@ def test_similar(folder, tmp_path):
     assert nearest[0]["material"] == "30"
     assert nearest[0]["dissimilarity"] == 0
     for line in nearest:
-        assert line["dissimilarity"] == pytest.approx(10 * line["grid_emd"] + line["composition_emd"], abs=2e-3)
-    assert "grid_emd" in run("similar", folder / "salt.cif", "--against", data).stdout
+        parts = 10 * line["distances"] + line["elements"] + line["surroundings"]
+        assert line["dissimilarity"] == pytest.approx(parts, abs=2e-3)
+    assert "grid emd" in run("similar", folder / "salt.cif", "--against", data, "--metric", "grid").stdout

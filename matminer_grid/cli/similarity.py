@@ -80,8 +80,8 @@ def similar(
 
     with clear_errors(), stages(as_json) as progress:
         read = read_files(files, strict=strict)
-        search = EMDSearch(alike.dissimilarity())
-        queries = read.keep_described(search.dissimilarity.describe)
+        dissimilarity = alike.dissimilarity()
+        queries = read.keep_described(dissimilarity.describe)
         labels: Any
         if against is None:
             embedded = load_mp_elasticity_table()
@@ -90,7 +90,8 @@ def similar(
             known, properties = load_crystals(against)
             labels = row_names(properties) or list(range(len(known)))
         progress(f"compare with {len(known):,} crystals")
-        distances, rows = search.fit(known).kneighbors(queries, min(n_neighbors, len(known)))
+        search = EMDSearch(dissimilarity).fit(known)
+        distances, rows = search.kneighbors(queries, min(n_neighbors, len(known)))
         answers: list[dict[str, Any]] = []
         for name, crystal, warned, total, found in zip(read.names, read.crystals, read.warnings, distances, rows, strict=True):
             progress(f"{name}: look at the nearest")

@@ -298,9 +298,9 @@ class CrystalDissimilarity(BaseEstimator):
         >>> cesium_bromide = Structure(Lattice.cubic(4.29), ["Cs", "Br"], [[0, 0, 0], [0.5, 0.5, 0.5]])
         >>> compared = CrystalDissimilarity(resolution="sites").compare(cesium_chloride, cesium_bromide)
         >>> [(match.a, match.b, round(match.geometry, 2)) for match in compared.matches]
-        [('Cl 1b', 'Br 1b', 0.36), ('Cs 1a', 'Cs 1a', 0.36)]
+        [('Cl 1b', 'Br 1b', 0.3), ('Cs 1a', 'Cs 1a', 0.3)]
         >>> round(compared.geometry, 2), compared.elements, compared.neighbors, round(compared.at_equal_volume, 2)
-        (0.36, 0.5, 0.5, 1.0)
+        (0.3, 0.5, 0.5, 1.0)
         """
         self._checked()
         if self.resolution != "sites":

@@ -1,14 +1,13 @@
 """Dask clusters give what one process gives: two workers, one that is killed, workers that share nothing but a folder."""
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,28 +86,51 @@ def worker_pids(client) -> list[int]:
     return list(client.run(os.getpid).values())
 
 
+def kill_worker_once(folder: str) -> None:
+    """Kill the first worker that gets here when the folder holds a Parquet file: it has begun with another one then."""
+    if multiprocessing.parent_process() is None or not any(Path(folder).glob("*.parquet")):
+        return
+    with suppress(FileExistsError):
+        Path(f"{folder}.killed").touch(exist_ok=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KilledFeaturizer(GRIDFeaturizer):
+    """The worker that featurizes with it is killed, once."""
+
+    def __init__(self, folder="", cutoff=4.0, bin_size=0.5, n_groups=6, smearing=0.0):
+        super().__init__(cutoff, bin_size, n_groups, smearing)
+        self.folder = folder
+
+    def _compute_sparse(self, *arguments, **options):
+        kill_worker_once(self.folder)
+        return super()._compute_sparse(*arguments, **options)
+
+
+class KilledDissimilarity(CrystalDissimilarity):
+    """The worker that describes or compares crystals with it is killed, once."""
+
+    def __init__(self, featurizer=None, *, grid_weight=10.0, composition_weight=1.0, folder=""):
+        super().__init__(featurizer, grid_weight=grid_weight, composition_weight=composition_weight)
+        self.folder = folder
+
+    def describe(self, *arguments, **options):
+        kill_worker_once(self.folder)
+        return super().describe(*arguments, **options)
+
+    def pairwise(self, *arguments, **options):
+        kill_worker_once(self.folder)
+        return super().pairwise(*arguments, **options)
+
+
 @contextmanager
-def killed_worker(client, folder: Path, pattern: str, total: int):
-    """Kill a worker as soon as the folder holds a file of the pattern; others must be missing then."""
-    pids = worker_pids(client)
-    there: list[int] = []
-
-    def kill() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            there.append(len(list(folder.glob(pattern))))
-            if there[-1]:
-                os.kill(pids[0], signal.SIGKILL)
-                return
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
+def killed_worker(client, folder: Path):
+    """Make sure that a worker is killed, and that another one takes its place."""
+    before = worker_pids(client)
     yield
-    thread.join()
-    assert 0 < there[-1] < total
-    client.wait_for_workers(2, timeout=600)
-    assert pids[0] not in worker_pids(client)
+    assert Path(f"{folder}.killed").exists()
+    client.wait_for_workers(2)
+    assert len(set(before) & set(worker_pids(client))) == 1
 
 
 class TestFeaturize:
@@ -122,11 +144,11 @@ class TestFeaturize:
         assert not report.failed_partitions
 
     def test_a_worker_that_is_killed(self, client, partitions, crystals, tmp_path):
-        featurizer = GRIDFeaturizer(cutoff=12.0, n_groups=100)
-        with killed_worker(client, tmp_path / "features", "part-*.parquet", N_PARTITIONS):
-            report = featurize_partitions(client, partitions, tmp_path / "features", featurizer)
+        output = tmp_path / "features"
+        with killed_worker(client, output):
+            report = featurize_partitions(client, partitions, output, KilledFeaturizer(str(output)))
         assert report.n_rows == len(crystals)
-        assert_same_features(report.output, featurize_files(partitions, tmp_path / "local", featurizer).output)
+        assert_same_features(output, featurize_files(partitions, tmp_path / "local", FEATURIZER).output)
 
     def test_broken_partitions(self, client, crystals, partitions, tmp_path):
         data = write(crystals, tmp_path / "data")
@@ -205,8 +227,9 @@ class TestMatrix:
     def test_a_worker_that_is_killed(self, client, described, tmp_path):
         options = {"dissimilarity": GRID_ONLY, "block_size": 16}
         expected = load_emd_matrix(emd_matrix(client, described, tmp_path / "undisturbed", **options))
-        with killed_worker(client, tmp_path / "matrix", "block-*.parquet", 105):
-            emd_matrix(client, described, tmp_path / "matrix", **options)
+        killed = KilledDissimilarity(FEATURIZER, grid_weight=1.0, composition_weight=0, folder=str(tmp_path / "matrix"))
+        with killed_worker(client, tmp_path / "matrix"):
+            emd_matrix(client, described, tmp_path / "matrix", **options | {"dissimilarity": killed})
         np.testing.assert_array_equal(load_emd_matrix(tmp_path / "matrix"), expected)
         assert not list((tmp_path / "matrix").glob("side-*"))
 
@@ -246,22 +269,6 @@ class TestMatrix:
         path = emd_matrix(client, described, tmp_path / "matrix", dissimilarity=GRID_ONLY)
         with pytest.raises(ValueError, match=r"out must have the shape \(210, 210\), not \(2, 2\)"):
             load_emd_matrix(path, out=np.empty((2, 2)))
-
-
-class KilledOnce(CrystalDissimilarity):
-    """The worker that describes crystals with it is killed, the first time."""
-
-    def __init__(self, featurizer=None, *, grid_weight=10.0, composition_weight=1.0, marker="", client_pid=0):
-        super().__init__(featurizer, grid_weight=grid_weight, composition_weight=composition_weight)
-        self.marker = marker
-        self.client_pid = client_pid
-
-    def describe(self, *arguments, **options):
-        if os.getpid() == self.client_pid or Path(self.marker).exists():
-            return super().describe(*arguments, **options)
-        Path(self.marker).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-        return None
 
 
 class TestNeighbors:
@@ -310,12 +317,12 @@ class TestNeighbors:
         with pytest.raises(FileNotFoundError, match=r"features of .*part-00003.parquet are missing; call featurize_partitions"):
             kneighbors(client, partitions, X[:30], **options)
 
-    def test_a_worker_that_is_killed(self, client, crystals, partitions, tmp_path):
+    def test_a_worker_that_is_killed(self, client, crystals, tmp_path):
         expected = EMDSearch(GRID_ONLY).fit(crystals).kneighbors(crystals[:20], 3)
-        marker = tmp_path / "killed"
-        killed = KilledOnce(FEATURIZER, grid_weight=1.0, composition_weight=0, marker=str(marker), client_pid=os.getpid())
-        found = kneighbors(client, partitions, crystals[:20], n_neighbors=3, dissimilarity=killed)
-        assert marker.exists()
+        references = write(crystals, tmp_path / "crystals")
+        killed = KilledDissimilarity(FEATURIZER, grid_weight=1.0, composition_weight=0, folder=str(references))
+        with killed_worker(client, references):
+            found = kneighbors(client, references, crystals[:20], n_neighbors=3, dissimilarity=killed)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
 
@@ -421,9 +428,9 @@ def test_hosts_that_share_the_data_folder_only(partitions, tmp_path):
         started(*scheduler, folder=tmp_path / "scheduler"),
         started(*worker, folder=tmp_path / "one"),
         started(*worker, folder=tmp_path / "two"),
-        distributed.Client(address, timeout=600) as client,
+        distributed.Client(address, timeout=1800) as client,  # it always has a limit: that of pytest
     ):
-        client.wait_for_workers(2, timeout=600)
+        client.wait_for_workers(2)
         report = featurize_partitions(client, partitions, tmp_path / "data" / "features", FEATURIZER)
         folders = {Path(folder).name for folder in client.run(os.getcwd).values()}
     assert folders == {"one", "two"}

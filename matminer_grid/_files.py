@@ -24,18 +24,7 @@ CHECKSUMS = "SHA256SUMS"
 
 
 def read_embedded(name: str) -> bytes:
-    """Read a file of ``datasets/data`` after checking it against the list of checksums beside it.
-
-    Parameters
-    ----------
-    name : str
-        Name of the file.
-
-    Raises
-    ------
-    ValueError
-        The file is not on the list, or its SHA-256 checksum is another one.
-    """
+    """Read a file of ``datasets/data`` after checking it against the list of checksums beside it."""
     listed = dict(line.split()[::-1] for line in (DATA / CHECKSUMS).read_text(encoding="ascii").splitlines())
     if name not in listed:
         raise ValueError(f"{name} is none of the embedded files; those are {', '.join(listed)}")
@@ -49,6 +38,12 @@ def read_embedded(name: str) -> bytes:
     return content
 
 
+def lock(descriptor: int) -> None:
+    """Lock an open file, on systems that have such locks; another process that has it locked is a BlockingIOError."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -57,12 +52,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under another name and, once it is on the disk, give it its own; links are replaced, not followed.
 
     Several processes may write the same file at once: each writes a part of its own, ``<name>.part``, ``<name>.1.part`` and so on,
-    and the last one to end wins. Parts that killed processes left are removed.
-
-    Raises
-    ------
-    OSError
-        It can't be written; where the disk is full, the message says what to do.
+    and the last one to end wins. Parts that killed processes left are removed. Where the disk is full, the OSError says what to do.
     """
     _remove_leftovers(path)
     part: Path | None = None
@@ -125,7 +115,7 @@ def _remove_leftovers(path: Path) -> None:
                 continue
             descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor)
                 if os.path.samestat(os.fstat(descriptor), part.lstat()):
                     part.unlink()
             finally:

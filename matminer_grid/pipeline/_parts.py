@@ -15,18 +15,16 @@ from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matminer_grid._files import replacing
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from matminer_grid._files import lock, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from numpy.typing import NDArray
 
     from matminer_grid.io.records import StructureBatch
 
@@ -194,8 +192,7 @@ class Folder:
         if self.path.is_dir() and not (self.path / SETTINGS).is_file() and {entry.name for entry in self.path.iterdir()} - own:
             raise ValueError(f"{self.path}: the folder holds other files; give a new or an empty one")
         self.path.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        self.lock = os.open(self.path / LOCK, flags, 0o666)
+        self.lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             self._begin()
         except BaseException:  # whatever happened, Ctrl-C included, the lock is given back and the error goes on
@@ -207,11 +204,10 @@ class Folder:
         os.close(self.lock)
 
     def _begin(self) -> None:
-        if fcntl is not None:
-            try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BlockingIOError(error.errno, f"{self.path}: another run is writing to this folder") from error
+        try:
+            lock(self.lock)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, f"{self.path}: another run is writing to this folder") from error
         file = self.path / SETTINGS
         if not file.is_file():
             with replacing(file) as out:
@@ -221,11 +217,10 @@ class Folder:
             former = json.loads(file.read_bytes())
         except ValueError as error:
             raise ValueError(f"{file}: it is no JSON ({error}); the folder is not one of ours, or damaged") from error
-        different = [
-            f"{name} {former.get(name)!r}, not {value!r}" for name, value in self.settings.items() if former.get(name) != value
-        ]
-        if different:
-            raise ValueError(f"{self.path}: the folder was begun with {', '.join(different)}; choose another one")
+        new = {name: value for name, value in self.settings.items() if former.get(name) != value}
+        if new:
+            different = ", ".join(f"{name} {former.get(name)!r}, not {value!r}" for name, value in new.items())
+            raise ValueError(f"{self.path}: the folder was begun with {different}; choose another one")
 
     def join(self, path: Path) -> None:
         """Write all parts, which are of one schema, into one file."""
@@ -250,8 +245,10 @@ def write_parts(folder: Folder, unit: Unit, batches: Iterable[StructureBatch], c
     """
     for structures, ends in _in_parts(batches, unit.n_done, part_size):
         table, errors = compute(structures)
-        warned = _warnings(structures, {name for name, _ in errors})
-        metadata = {"files": unit.files, "errors": errors, "warnings": warned, "ends": ends}
+        failed = dict(errors)
+        warned = [(one.names[row], text) for one in structures for row in sorted(one.warnings) for text in one.warnings[row]]
+        kept = [[name, text] for name, text in warned if name not in failed]
+        metadata = {"files": unit.files, "errors": errors, "warnings": kept, "ends": ends}
         table = table.replace_schema_metadata({METADATA: json.dumps(folder.settings | metadata)})
         with replacing(part_path(folder.path, unit.name, unit.n_parts)) as file:
             pq.write_table(table, file, compression="zstd")
@@ -259,19 +256,20 @@ def write_parts(folder: Folder, unit: Unit, batches: Iterable[StructureBatch], c
         yield len(table) + len(errors)
 
 
-def _warnings(batches: Iterable[StructureBatch], failed: Collection[str]) -> list[list[str]]:
-    """Give name and warning of the structures that were read with some and didn't fail later."""
-    found = [(batch.names[row], text) for batch in batches for row, texts in sorted(batch.warnings.items()) for text in texts]
-    return [[name, text] for name, text in found if name not in failed]
+def sort_out(names: NDArray[np.object_], unread: dict[int, str], failed: dict[int, Any]) -> tuple[pa.Array, list[list[str]]]:
+    """Give the names of the structures with a result, and name and error of the others; `failed` has rows of what was read."""
+    read = np.delete(np.arange(len(names)), list(unread))
+    errors = unread | {int(read[row]): str(error) for row, error in failed.items()}
+    return pa.array(np.delete(names, list(errors)), pa.string()), [[names[row], errors[row]] for row in sorted(errors)]
 
 
-def write_errors(path: Path, units: Collection[Unit]) -> bool:
-    """Write the errors and warnings of units as JSON lines, and tell whether there are any; without any the file is removed."""
+def write_errors(path: Path, units: Collection[Unit]) -> Path | None:
+    """Write the errors and warnings of units as JSON lines, and give the path; without any the file is removed."""
     lines = [{"name": name, "error": reason} for unit in units for name, reason in unit.errors]
     lines += [{"name": name, "warning": text} for unit in units for name, text in unit.warnings]
     if not lines:
         path.unlink(missing_ok=True)
-        return False
+        return None
     with replacing(path) as file:
         file.writelines(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
-    return True
+    return path

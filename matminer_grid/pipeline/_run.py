@@ -30,9 +30,8 @@ from matminer_grid.pipeline._parts import (
 from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, partition_files, unit_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from matminer_grid.pipeline._parts import Compute
+    from matminer_grid.pipeline._tasks import Paths
 
 LARGEST_PART = 100_000
 
@@ -70,20 +69,9 @@ class Report:
 
 
 def compute_files(
-    inputs: str | Path | Iterable[str | Path],
-    output: str | Path,
-    compute: Compute,
-    settings: dict[str, Any],
-    *,
-    n_jobs: int = 1,
-    part_size: int = PART_SIZE,
-    pbar: bool = False,
+    inputs: Paths, output: str | Path, compute: Compute, settings: dict[str, Any], *, n_jobs: int, part_size: int, pbar: bool
 ) -> Report:
-    """Write what a function computes from the structures of files, on one machine.
-
-    `settings` are what the rows depend on, as JSON has it; a run with others doesn't go on in the same place. All else is as for
-    :func:`~matminer_grid.pipeline.featurize_files`.
-    """
+    """Write what a function computes from the structures of files; the settings are all that the rows depend on, as JSON has it."""
     check_whole("part_size", part_size, high=LARGEST_PART)
     output = Path(output)
     single = output.suffix == ".parquet"
@@ -106,25 +94,18 @@ def compute_files(
             with suppress(OSError):  # the disk is full; the parts hold the errors too
                 write_errors(errors_file, units)
             raise
-        has_errors = write_errors(errors_file, units)
+        written = write_errors(errors_file, units)
         if not any(unit.n_parts for unit in units):
-            raise ValueError(
-                f"{files[0]}: no structures found in it" + (f", or in {len(files) - 1} more" if len(files) > 1 else "")
-            )
+            more = f", or in {len(files) - 1} more" if len(files) > 1 else ""
+            raise ValueError(f"{files[0]}: no structures found in it{more}")
         if single:
             folder.join(output)
             folder.remove()
-    return _report(output, errors_file if has_errors else None, units, n_resumed)
+    return _report(output, written, units, n_resumed)
 
 
 def compute_partitions(
-    client: Any,
-    inputs: str | Path | Iterable[str | Path],
-    output: str | Path,
-    compute: Compute,
-    settings: dict[str, Any],
-    *,
-    pbar: bool = False,
+    client: Any, inputs: Paths, output: str | Path, compute: Compute, settings: dict[str, Any], *, pbar: bool
 ) -> Report:
     """Write what a function computes from the structures of partitions, each a unit that a worker of a Dask cluster does."""
     check_client(client)
@@ -145,9 +126,9 @@ def compute_partitions(
         units = read_units(folder.path)
         failed = {file: failed[file] for file in files if file in failed}
         lost = Unit("", [], errors=[[str(file), reason] for file, reason in failed.items()])
-        has_errors = write_errors(folder.path / ERRORS, [*units.values(), lost])
+        errors_file = write_errors(folder.path / ERRORS, [*units.values(), lost])
     n_resumed = sum(unit.n_done for name, unit in before.items() if name in units)
-    return _report(folder.path, folder.path / ERRORS if has_errors else None, list(units.values()), n_resumed, failed)
+    return _report(folder.path, errors_file, list(units.values()), n_resumed, failed)
 
 
 def _report(

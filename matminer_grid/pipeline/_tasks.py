@@ -6,11 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 from tqdm.auto import tqdm
+
+from matminer_grid.io.parquet import open_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
+
+    Paths = str | Path | Iterable[str | Path]
 
 
 def check_client(client: Any) -> None:
@@ -25,7 +28,7 @@ def check_client(client: Any) -> None:
         raise TypeError("client must not be asynchronous: make it with Client(..., asynchronous=False)")
 
 
-def partition_files(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
+def partition_files(inputs: Paths) -> list[Path]:
     """Find the partitions, in the order of their names: the Parquet files of a folder, or those given."""
     if isinstance(inputs, (str, Path)) and Path(inputs).is_dir():
         folder = Path(inputs).absolute()
@@ -50,12 +53,8 @@ def unit_name(file: Path) -> str:
 
 def count_rows(file: Path) -> int:
     """Give the number of rows of a Parquet file."""
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: there is no such file")
-    try:
-        return pq.read_metadata(file).num_rows
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: it is no Parquet file, or damaged: {error}") from error
+    with open_parquet(file) as opened:
+        return opened.metadata.num_rows
 
 
 def outcomes(

@@ -17,7 +17,7 @@ from matminer_grid._validation import check_choice
 from matminer_grid._version import __version__
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.io.records import stack
-from matminer_grid.pipeline._parts import METADATA, PART_SIZE, find_parts
+from matminer_grid.pipeline._parts import METADATA, PART_SIZE, find_parts, sort_out
 from matminer_grid.pipeline._run import Report, compute_files, compute_partitions
 
 if TYPE_CHECKING:
@@ -125,15 +125,9 @@ def featurize_partitions(
         A folder of Parquet files, or the files: crystals as :meth:`CrystalTable.to_parquet` writes them, or a column of
         structures as JSON or CIF.
     output : str or Path
-        A folder that client and workers see; it is made. :func:`~matminer_grid.pipeline.load_features` loads it.
-    featurizer : CrystalFeaturizer, optional
-        GRIDFeaturizer() by default.
-    layout : {"sparse", "list"}
-        As for :func:`~matminer_grid.pipeline.featurize_files`.
-    dtype : {"float64", "float32"}
-        Type of the values.
-    pbar : bool
-        Whether to show progress.
+        A folder that client and workers see; it is made. :func:`load_features` loads it.
+    featurizer, layout, dtype, pbar
+        As for :func:`featurize_files`.
 
     Returns
     -------
@@ -144,10 +138,8 @@ def featurize_partitions(
     ------
     ImportError, TypeError
         Dask is missing; `client` is no Dask client.
-    FileNotFoundError, ValueError
-        There are no partitions; `output` holds something else, or was begun with other arguments.
-    BlockingIOError
-        Another run is writing to the same folder.
+    FileNotFoundError, ValueError, BlockingIOError
+        As for :func:`featurize_files`; or there are no partitions.
 
     Examples
     --------
@@ -158,10 +150,9 @@ def featurize_partitions(
     >>> from matminer_grid.pipeline import featurize_partitions, load_features
     >>> crystals = load_mp_elasticity_table().crystals
     >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
-    ...     (Path(folder) / "crystals").mkdir()
-    ...     crystals[:3].to_parquet(Path(folder) / "crystals" / "a.parquet")
-    ...     crystals[3:5].to_parquet(Path(folder) / "crystals" / "b.parquet")
-    ...     report = featurize_partitions(client, Path(folder) / "crystals", Path(folder) / "features")
+    ...     crystals[:3].to_parquet(Path(folder) / "a.parquet")
+    ...     crystals[3:5].to_parquet(Path(folder) / "b.parquet")
+    ...     report = featurize_partitions(client, folder, Path(folder) / "features")
     ...     names, features = load_features(report.output)
     >>> report.n_rows, features.shape
     (5, (5, 10000))
@@ -238,7 +229,7 @@ def _featurized(
     structures: list[StructureBatch], featurizer: CrystalFeaturizer, layout: str, dtype: str
 ) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that could be featurized, and name and error of the others, in order."""
-    names, crystals, reasons = stack(structures)
+    names, crystals, unread = stack(structures)
     features: Any
     if layout == "sparse":
         features, failed = featurizer._compute_sparse(crystals, ignore_errors=True)
@@ -246,9 +237,8 @@ def _featurized(
         features, failed = featurizer._compute(crystals, ignore_errors=True, return_errors=False, pbar=False)
     if failed:
         features = features[np.delete(np.arange(len(crystals)), list(failed))]
-        read = np.delete(np.arange(len(names)), list(reasons))
-        reasons |= {int(read[row]): str(error) for row, error in failed.items()}
-    columns = [pa.array(np.delete(names, list(reasons)), pa.string())]
+    kept, errors = sort_out(names, unread, failed)
+    columns = [kept]
     if layout == "sparse":
         offsets = pa.array(features.indptr.astype(np.int32))
         columns.append(pa.ListArray.from_arrays(offsets, pa.array(features.indices.astype(np.int32))))
@@ -256,4 +246,4 @@ def _featurized(
     else:
         offsets = pa.array(np.arange(len(features) + 1, dtype=np.int32) * features.shape[1])
         columns.append(pa.ListArray.from_arrays(offsets, pa.array(features.ravel().astype(dtype))))
-    return pa.table(columns, names=COLUMNS[layout]), [[names[row], reasons[row]] for row in sorted(reasons)]
+    return pa.table(columns, names=COLUMNS[layout]), errors

@@ -49,7 +49,8 @@ def emd_matrix(
 
     Parameters
     ----------
-    client : dask.distributed.Client
+    client, pbar
+        As for :func:`featurize_partitions`.
     X : structures or DescribedCrystals
         As for :meth:`CrystalDissimilarity.describe`, which also takes features that exist, such as :func:`load_features` loads.
     output : str or Path
@@ -63,8 +64,6 @@ def emd_matrix(
         Type of the values; sums are made in float64 in any case.
     block_size : int
         Rows and columns of a block.
-    pbar : bool
-        Whether to show progress.
 
     Returns
     -------
@@ -73,12 +72,8 @@ def emd_matrix(
 
     Raises
     ------
-    ImportError, TypeError
-        Dask is missing; `client` is no Dask client, `dissimilarity` no CrystalDissimilarity.
-    ValueError
-        The crystals or a parameter are invalid; `output` holds something else, or was begun with other arguments.
-    BlockingIOError
-        Another run is writing to the same folder.
+    ImportError, TypeError, ValueError, BlockingIOError
+        As for :func:`featurize_partitions`; or the crystals or a parameter are invalid.
 
     Examples
     --------
@@ -104,12 +99,8 @@ def emd_matrix(
         "shape": [len(sides[name]) for name in ("X", columns)],
         "symmetric": Y is None,
         "dissimilarity": made_with
-        | {
-            "scales": dissimilarity.scales.tolist(),
-            "grid_weight": float(dissimilarity.grid_weight),
-            "composition_weight": float(dissimilarity.composition_weight),
-            "neighbor_weight": float(dissimilarity.neighbor_weight),
-        },
+        | {"scales": dissimilarity.scales.tolist()}
+        | {name: float(getattr(dissimilarity, name)) for name in ("grid_weight", "composition_weight", "neighbor_weight")},
         "dtype": dtype,
         "block_size": int(block_size),
         "data": {name: _checksum(side) for name, side in sides.items()},
@@ -120,13 +111,14 @@ def emd_matrix(
         for name, numbers in (("X", {row for row, _ in todo}), (columns, {column for _, column in todo})):
             for number in sorted(numbers):
                 some = sides[name][number * block_size : (number + 1) * block_size]
-                _write_side(_side_file(folder.path, name, number), some)
+                with replacing(_side_file(folder.path, name, number)) as file:
+                    np.savez(file, allow_pickle=False, **_arrays(some))
         tasks = [(folder.path, block, columns, dissimilarity, made_with, dtype) for block in todo]
         with closing(outcomes(client, _write_block, tasks, description="EMD blocks", pbar=pbar)) as done:
             for _, future in done:
                 future.result()
-        for file in folder.path.glob("side-*.npz"):
-            file.unlink()
+        for side in folder.path.glob("side-*.npz"):
+            side.unlink()
     return folder.path
 
 
@@ -202,13 +194,8 @@ def _block_file(folder: Path, block: tuple[int, int]) -> Path:
 
 
 def _side_file(folder: Path, name: str, number: int) -> Path:
+    """Name what holds the crystals of a block's rows or columns, where every worker can read it, workers that come later too."""
     return folder / f"side-{name}-{number:05d}.npz"
-
-
-def _write_side(file: Path, side: DescribedCrystals) -> None:
-    """Put the crystals of a block where every worker can read them, workers that come later too."""
-    with replacing(file) as out:
-        np.savez(out, allow_pickle=False, **_arrays(side))
 
 
 def _read_side(file: Path, made_with: dict[str, Any]) -> DescribedCrystals:
@@ -220,12 +207,7 @@ def _read_side(file: Path, made_with: dict[str, Any]) -> DescribedCrystals:
 
 
 def _write_block(
-    folder: Path,
-    block: tuple[int, int],
-    columns: str,
-    dissimilarity: CrystalDissimilarity,
-    made_with: dict[str, Any],
-    dtype: str,
+    folder: Path, block: tuple[int, int], columns: str, dissimilarity: CrystalDissimilarity, made_with: dict[str, Any], dtype: str
 ) -> None:
     file = _block_file(folder, block)
     if file.exists():

@@ -47,7 +47,8 @@ def kneighbors(
 
     Parameters
     ----------
-    client : dask.distributed.Client
+    client, pbar
+        As for :func:`featurize_partitions`.
     inputs : str, Path, or several
         The references: a folder of Parquet files of crystals that client and workers see, or the files.
     X : structures or DescribedCrystals
@@ -59,23 +60,17 @@ def kneighbors(
     features : str or Path, optional
         Folder that :func:`featurize_partitions` wrote for the references, with the dissimilarity's featurizer. It saves the time
         to featurize them, and leaves out those that failed.
-    pbar : bool
-        Whether to show progress.
 
     Returns
     -------
-    distances : ndarray of shape (n_queries, n_neighbors)
-        Dissimilarities, ascending.
-    indices : ndarray of shape (n_queries, n_neighbors)
-        Rows of the references: those of all files, one after another in the order of their names.
+    distances, indices : ndarray of shape (n_queries, n_neighbors)
+        Dissimilarities, ascending, and rows of the references: those of all files, one after another in the order of their names.
 
     Raises
     ------
-    ImportError, TypeError
-        Dask is missing; `client` is no Dask client, `dissimilarity` no CrystalDissimilarity.
-    FileNotFoundError, ValueError
-        The queries or n_neighbors are invalid, a partition can't be read or featurized, or its features are missing: the message
-        names it.
+    ImportError, TypeError, FileNotFoundError, ValueError
+        As for :func:`featurize_partitions`; or an argument is invalid, or a partition, which is named, can't be read or featurized
+        or lacks its features.
 
     Examples
     --------
@@ -122,13 +117,11 @@ def _none(queries: DescribedCrystals) -> Neighbors:
 
 def _check_settings(folder: Path, dissimilarity: CrystalDissimilarity) -> None:
     """Refuse features that another featurizer than the dissimilarity's has made."""
-    own = GRIDFeaturizer() if dissimilarity.featurizer is None else dissimilarity.featurizer
+    own = json.loads(json.dumps((dissimilarity.featurizer or GRIDFeaturizer()).get_params()))
     file = folder / SETTINGS
-    made_with = json.loads(file.read_bytes())["parameters"] if file.is_file() else own.get_params()
-    if made_with != json.loads(json.dumps(own.get_params())):
-        raise ValueError(
-            f"{folder}: its features were made with {made_with}, and the dissimilarity's featurizer has {own.get_params()}"
-        )
+    made_with = json.loads(file.read_bytes())["parameters"] if file.is_file() else own
+    if made_with != own:
+        raise ValueError(f"{folder}: its features were made with {made_with}, and the dissimilarity's featurizer has {own}")
 
 
 def _parts_of(file: Path, folder: Path) -> list[Path]:

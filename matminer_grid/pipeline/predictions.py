@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow as pa
 from matminer_grid._version import __version__
 from matminer_grid.io.records import stack
 from matminer_grid.models.kernel import GRIDKernelRegressor
-from matminer_grid.pipeline._parts import find_parts, stamp
+from matminer_grid.pipeline._parts import find_parts, sort_out, stamp
 from matminer_grid.pipeline._run import Report, compute_partitions
 
 if TYPE_CHECKING:
@@ -38,29 +37,21 @@ def predict_partitions(
 ) -> Report:
     """Predict a property of the crystals of a partitioned data set on a Dask cluster.
 
-    Each worker loads the model once, and logs which elements no training crystal has. What is resumed and what is kept is as for
-    :func:`featurize_partitions`.
+    Each worker loads the model once, and logs which elements no training crystal has. What is resumed, what is kept and which
+    errors are raised is as for :func:`featurize_partitions`; a ValueError too if the file holds no model.
 
     Parameters
     ----------
-    client : dask.distributed.Client
+    client, inputs, output, pbar
+        As for :func:`featurize_partitions`; :func:`load_predictions` loads the output.
     model : str or Path
         A file that :meth:`GRIDKernelRegressor.save` wrote, where the workers see it.
-    inputs, output
-        As for :func:`featurize_partitions`; :func:`load_predictions` loads the output.
     return_std : bool
         Whether to give the standard deviations too.
-    pbar : bool
-        Whether to show progress.
 
     Returns
     -------
     Report
-
-    Raises
-    ------
-    ImportError, TypeError, FileNotFoundError, ValueError, BlockingIOError
-        As for :func:`featurize_partitions`; or the file holds no model.
 
     Examples
     --------
@@ -124,34 +115,21 @@ def _load_once(path: Path, *_stamp: int) -> GRIDKernelRegressor:
 def _predicted(structures: list[StructureBatch], model: Path, return_std: bool) -> tuple[pa.Table, list[list[str]]]:
     """Give the rows of the structures that the model can predict, and name and error of the others, in order."""
     regressor = _load_once(model, *stamp(model))
-    names, crystals, reasons = stack(structures)
-    read = np.delete(np.arange(len(names)), list(reasons))
-    values = np.full((len(names), 2), math.nan)
-    reasons |= {int(read[row]): error for row, error in _fill_predictions(regressor, crystals, return_std, values, read).items()}
-    kept = np.delete(np.arange(len(names)), list(reasons))
-    columns = {"name": pa.array(names[kept], pa.string()), "prediction": values[kept, 0]}
-    if return_std:
-        columns["std"] = values[kept, 1]
-    return pa.table(columns), [[names[row], reasons[row]] for row in sorted(reasons)]
+    names, crystals, unread = stack(structures)
+    columns, failed = _predict(regressor, crystals, return_std)
+    kept, errors = sort_out(names, unread, failed)
+    return pa.table([kept, *columns], names=["name", "prediction", "std"][: 2 + return_std]), errors
 
 
-def _fill_predictions(
-    model: GRIDKernelRegressor, crystals: CrystalTable, return_std: bool, values: NDArray[np.float64], rows: NDArray[np.int64]
-) -> dict[int, str]:
-    """Fill predictions and standard deviations; where that fails, of halves, down to the crystal that is wrong."""
+def _predict(model: GRIDKernelRegressor, crystals: CrystalTable, return_std: bool) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """Give rows of predictions and of standard deviations; where that fails, of halves, down to the crystal that is wrong."""
     if len(crystals) == 0:
-        return {}
+        return np.empty((1 + return_std, 0)), {}
     try:
-        predicted = model.predict(crystals, return_std=return_std)
+        return np.atleast_2d(model.predict(crystals, return_std=return_std)), {}
     except ValueError as error:
         if len(crystals) == 1:
-            return {0: str(error.__cause__ or error)}
-        middle = len(crystals) // 2
-        errors = _fill_predictions(model, crystals[:middle], return_std, values, rows[:middle])
-        later = _fill_predictions(model, crystals[middle:], return_std, values, rows[middle:])
-        return errors | {middle + row: reason for row, reason in later.items()}
-    if return_std:
-        values[rows, 0], values[rows, 1] = predicted
-    else:
-        values[rows, 0] = predicted
-    return {}
+            return np.empty((1 + return_std, 0)), {0: str(error.__cause__ or error)}
+    middle = len(crystals) // 2
+    (first, errors), (second, later) = (_predict(model, half, return_std) for half in (crystals[:middle], crystals[middle:]))
+    return np.hstack([first, second]), errors | {middle + row: reason for row, reason in later.items()}

@@ -27,20 +27,14 @@ from matminer_grid.io.structure_json import crystal_from_dict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FIELDS = (
-    "material_id",
-    "structure",
-    "bulk_modulus",
-    "shear_modulus",
-    "universal_anisotropy",
-    "state",
-    "warnings",
-    "deprecated",
-)
-"""What is asked of ``materials.elasticity.search``."""
-
 NEEDED = ("material_id", "structure", "bulk_modulus", "shear_modulus")
 """Fields without which nothing can be made of an answer."""
+
+FIELDS = (*NEEDED, "universal_anisotropy", "state", "warnings", "deprecated")
+"""What is asked of ``materials.elasticity.search``."""
+
+MODULI = ("K_VRH", "G_VRH", "elastic_anisotropy")
+"""Columns of numbers."""
 
 FEWEST = 10
 """Answers of which one must have each field needed."""
@@ -184,8 +178,9 @@ def _fetch_parts(parts: Path, plan: dict[str, Any], client: Client, pbar: bool) 
     with tqdm(total=len(ids), desc="Materials Project", disable=not pbar) as bar:
         for index, start in enumerate(range(0, len(ids), size)):
             file = parts / f"{index:06d}.parquet"
-            part = _read_part(file)
-            if part is None:
+            try:
+                part = pq.read_table(file)
+            except (OSError, pa.ArrowException):  # it is missing, or damaged
                 wanted = ids[start : start + size]
                 part = parse_documents(client.search(FIELDS, size, wanted), wanted)
                 _write_table(part, file)
@@ -194,20 +189,10 @@ def _fetch_parts(parts: Path, plan: dict[str, Any], client: Client, pbar: bool) 
     return tables
 
 
-def _read_part(file: Path) -> pa.Table | None:
-    try:
-        return pq.read_table(file)
-    except (FileNotFoundError, pa.ArrowException, OSError):
-        return None  # it is fetched again
-
-
 def parse_documents(documents: Sequence[dict[str, Any]], wanted: Sequence[str]) -> pa.Table:
     """Turn the API's answers into rows, in the order of the identifiers; what a row lacks stands in its column `problem`.
 
-    Raises
-    ------
-    ValueError
-        None of many answers has one of the fields needed: it was renamed or changed its form.
+    A field needed that none of many answers has was renamed or changed its form: a ValueError.
     """
     for field in NEEDED:
         values = [document[field] for document in documents if document.get(field) is not None]
@@ -218,23 +203,9 @@ def parse_documents(documents: Sequence[dict[str, Any]], wanted: Sequence[str]) 
                 f"{has}): the API has changed; try a newer mp-api or matminer-grid"
             )
     by_id = {str(document.get("material_id")): document for document in documents}
-    rows, crystals = [], []
-    for material_id in wanted:
-        row, crystal = _row(material_id, by_id.get(material_id))
-        rows.append(row)
-        crystals.append(crystal)
-    schema = pa.schema(
-        {
-            "material_id": pa.string(),
-            "formula": pa.string(),
-            "K_VRH": pa.float64(),
-            "G_VRH": pa.float64(),
-            "elastic_anisotropy": pa.float64(),
-            "warnings": pa.list_(pa.string()),
-            "problem": pa.string(),
-        }
-    )
-    table = pa.Table.from_pylist(rows, schema=schema)
+    rows, crystals = zip(*(_row(material_id, by_id.get(material_id)) for material_id in wanted), strict=True)
+    types = dict.fromkeys(("material_id", "formula", "problem"), pa.string()) | dict.fromkeys(MODULI, pa.float64())
+    table = pa.Table.from_pylist(rows, schema=pa.schema(types | {"warnings": pa.list_(pa.string())}))
     placed = CrystalTable.from_crystals(crystal or PLACEHOLDER for crystal in crystals).to_arrow()
     for name in placed.column_names:
         table = table.append_column(name, placed.column(name))
@@ -283,27 +254,23 @@ def _finite(value: Any) -> float:
 
 
 def _filter(tables: list[pa.Table], query: dict[str, Any]) -> tuple[pa.Table, dict[str, int]]:
+    """Give the rows that are wanted, and how many are not, by reason."""
     table = pa.concat_tables(tables)
-    keep = []
-    dropped: Counter[str] = Counter()
-    columns = ("problem", "K_VRH", "G_VRH", "warnings")
-    for row, (problem, K, G, notes) in enumerate(zip(*(table.column(name).to_pylist() for name in columns), strict=True)):
-        reason = problem
-        if reason is None and not query["bulk_modulus"][0] <= K <= query["bulk_modulus"][1]:
-            reason = "bulk modulus out of range"
-        elif reason is None and not query["shear_modulus"][0] <= G <= query["shear_modulus"][1]:
-            reason = "shear modulus out of range"
-        elif reason is None and notes and not query["with_warnings"]:
-            reason = "warnings"
-        if reason is None:
-            keep.append(row)
-        else:
-            dropped[reason] += 1
-    kept = table.take(pa.array(keep, pa.int64()))
+    reasons = table.column("problem").to_pylist()
+    for row, (K, G, notes) in enumerate(zip(*(table.column(name).to_pylist() for name in (*MODULI[:2], "warnings")), strict=True)):
+        if reasons[row] is not None:
+            continue
+        if not query["bulk_modulus"][0] <= K <= query["bulk_modulus"][1]:
+            reasons[row] = "bulk modulus out of range"
+        elif not query["shear_modulus"][0] <= G <= query["shear_modulus"][1]:
+            reasons[row] = "shear modulus out of range"
+        elif notes and not query["with_warnings"]:
+            reasons[row] = "warnings"
+    kept = table.filter(pa.array([reason is None for reason in reasons], pa.bool_()))
     names = ["material_id", "formula", "lattice", "frac_coords", "numbers"]
     if any(kept.column("occupancies").is_valid().to_pylist()):
         names += ["occupancies", "site_index"]
-    return kept.select([*names, "K_VRH", "G_VRH", "elastic_anisotropy", "warnings"]), dict(dropped)
+    return kept.select([*names, *MODULI, "warnings"]), dict(Counter(reason for reason in reasons if reason is not None))
 
 
 def _write_table(table: pa.Table, path: Path) -> None:

@@ -42,29 +42,18 @@ class Client:
     @property
     def database_version(self) -> str:
         """Version of the database that the server has now."""
-        self._retry(self._connect)
-        return str(self._rester.db_version)
+        return str(self._retry(lambda rester: rester.db_version))
 
     def search(self, fields: Sequence[str], chunk_size: int, material_ids: list[str] | None = None) -> list[dict[str, Any]]:
         """Ask ``materials.elasticity.search``; with a number of chunks, since mp-api asks a bulk store instead without one."""
+        options = {"num_chunks": 1 if material_ids else 10**6, "chunk_size": chunk_size}
+        found = self._retry(
+            lambda rester: rester.materials.elasticity.search(material_ids=material_ids, fields=list(fields), **options)
+        )
+        return [dict(document) for document in found]
 
-        def ask() -> Any:
-            self._connect()
-            chunks = 1 if material_ids else 10**6
-            return self._rester.materials.elasticity.search(
-                material_ids=material_ids, fields=list(fields), num_chunks=chunks, chunk_size=chunk_size
-            )
-
-        documents = self._retry(ask)
-        return [document if isinstance(document, dict) else dict(document) for document in documents]
-
-    def _connect(self) -> None:
-        if self._rester is None:
-            from mp_api.client import MPRester  # noqa: PLC0415  an extra
-
-            self._rester = MPRester(self._key, endpoint=self._endpoint, use_document_model=False, mute_progress_bars=True)
-
-    def _retry(self, ask: Callable[[], Any]) -> Any:
+    def _retry(self, ask: Callable[[Any], Any]) -> Any:
+        from mp_api.client import MPRester  # noqa: PLC0415  an extra
         from mp_api.client.core.exceptions import MPRestError  # noqa: PLC0415  an extra
         from requests.exceptions import RequestException  # noqa: PLC0415  as heavy as mp-api
 
@@ -73,7 +62,9 @@ class Client:
             if attempt:
                 time.sleep(RETRY_WAIT * 2 ** (attempt - 1))
             try:
-                return ask()
+                if self._rester is None:
+                    self._rester = MPRester(self._key, endpoint=self._endpoint, use_document_model=False, mute_progress_bars=True)
+                return ask(self._rester)
             except (MPRestError, RequestException, KeyError, ValueError) as error:
                 # the server may repeat the key in what it says
                 text = " ".join(f"{type(error).__name__}: {error}".replace(self._key, "***").split())[:500]

@@ -84,7 +84,7 @@ def load_matminer_dataset(
             f"the data set {name} has no column {column!r}; it has {', '.join(attributes['columns'])}"
             + ("" if any("struct" in other for other in attributes["columns"]) else ": it holds no crystal structures")
         )
-    file = Path(path) if path is not None else _home(data_home) / f"{name}.{attributes['file_type']}"
+    file = _home(data_home) / f"{name}.{attributes['file_type']}" if path is None else Path(path)
     if not file.exists():
         if path is not None or not download:
             raise FileNotFoundError(f"{file}: there is no such file; the data set {name} is at {attributes['url']}")
@@ -106,13 +106,9 @@ def _attributes(name: str) -> dict[str, Any]:
 
 
 def _home(data_home: str | Path | None) -> Path:
-    if data_home is not None:
-        return Path(data_home)
-    if "MATMINER_DATA" in os.environ:
-        return Path(os.environ["MATMINER_DATA"]).expanduser()
     import matminer.datasets  # noqa: PLC0415  0.5 s
 
-    return Path(matminer.datasets.__path__[0])
+    return Path(data_home or os.environ.get("MATMINER_DATA") or matminer.datasets.__path__[0]).expanduser()
 
 
 def _download(file: Path, name: str, attributes: dict[str, Any]) -> None:

@@ -7,14 +7,14 @@ import re
 import sys
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import pandas as pd
 
@@ -26,6 +26,11 @@ FAILED, NOTHING_TO_DO, INTERRUPTED = 1, 2, 130
 WIDE = 10_000
 """Columns where a table goes to a file or a pipe: nothing is broken into lines there."""
 
+Inputs = Annotated[
+    list[Path], typer.Argument(metavar="INPUT...", help="Files, folders and archives of structures; Parquet, JSON lines.")
+]
+DataFile = Annotated[Path | None, typer.Argument(help="A Parquet file of crystals; the embedded elastic moduli by default.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Take warnings of what was read for errors.")]
 
 
@@ -55,10 +60,27 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
+def data_set(file: Path | None) -> tuple[CrystalTable, pd.DataFrame]:
+    """Load the crystals of a Parquet file and their properties; the embedded data without one."""
+    from matminer_grid.datasets import load_mp_elasticity_table
+    from matminer_grid.io import load_crystals
+
+    if file is not None:
+        return load_crystals(file)
+    embedded = load_mp_elasticity_table()
+    return embedded.crystals, embedded.properties()
+
+
 def row_names(properties: pd.DataFrame) -> list[str] | None:
     """Give what names the rows of a data set, if it has a column that does."""
     column = next((column for column in ("material_id", "name") if column in properties), None)
     return None if column is None else properties[column].astype(str).tolist()
+
+
+def labelled(file: Path | None) -> tuple[CrystalTable, list[str]]:
+    """Load the crystals of a Parquet file, or the embedded ones, with the names of their rows or else their numbers."""
+    crystals, properties = data_set(file)
+    return crystals, row_names(properties) or [str(row) for row in range(len(crystals))]
 
 
 @dataclass
@@ -137,25 +159,17 @@ def stages(quiet: bool) -> Iterator[Callable[[str], None]]:
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take dataclasses: each of their fields is an option of its own."""
-    hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters = inspect.signature(command, eval_str=True).parameters
+    grouped_names = [name for name, parameter in parameters.items() if is_dataclass(parameter.annotation)]
+    groups = {name: inspect.signature(parameters[name].annotation, eval_str=True).parameters for name in grouped_names}
     options: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        kind = groups.get(parameter.name)
-        if kind is None:
-            options.append(parameter.replace(annotation=hints[parameter.name]))
-            continue
-        types = get_type_hints(kind, include_extras=True)
-        options += [
-            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name])
-            for field in fields(kind)
-        ]
+    for name, parameter in parameters.items():
+        of_group = groups.get(name, {}).values()
+        options += [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in of_group] or [parameter]
 
     def grouped(**values: Any) -> None:
-        for name, kind in groups.items():
-            values[name] = kind(  # type: ignore[operator]
-                **{field.name: values.pop(field.name) for field in fields(kind)}
-            )
+        for name, of_group in groups.items():
+            values[name] = parameters[name].annotation(**{option: values.pop(option) for option in of_group})
         command(**values)
 
     grouped.__name__, grouped.__doc__ = command.__name__, command.__doc__

@@ -43,13 +43,7 @@ def compare(
 
 
 def one_crystal(text: str) -> Any:
-    """Read one structure file, or take an embedded material by its id.
-
-    Raises
-    ------
-    ValueError
-        There is no such file and no such material, or the file holds several structures.
-    """
+    """Read a file of one structure, or take an embedded material by its id."""
     from matminer_grid.datasets import load_mp_elasticity_table
 
     path = Path(text)
@@ -96,14 +90,12 @@ def _print(compared: Comparison, a: str, b: str) -> None:
 
 
 def _draw(compared: Comparison, dissimilarity: Any, names: tuple[str, str], file: Path) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     from matminer_grid.plotting import plot_parts, plot_site_matches
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2), width_ratios=(1.2, 1), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     matches = compared.matches
     first, second = [match.a for match in matches], [match.b for match in matches]
     plot_site_matches(first, second, [match.share for match in matches], [match.cost for match in matches], ax=left)
@@ -115,4 +107,3 @@ def _draw(compared: Comparison, dissimilarity: Any, names: tuple[str, str], file
     }
     plot_parts(parts, ax=right)
     figure.savefig(file, dpi=150)
-    plt.close(figure)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003  typer reads the annotations
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from matminer_grid.cli._common import FAILED, clear_errors, print_table, row_names
+from matminer_grid.cli._common import FAILED, DataFile, Inputs, Overwrite, clear_errors, data_set, print_table, row_names
+
+Modulus = Annotated[tuple[float, float], typer.Option(help="Materials Project: least and largest, in GPa.")]
 
 data = typer.Typer(no_args_is_help=True, help="Data sets of crystals and their properties.")
 
@@ -21,16 +23,10 @@ def fetch(
     output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
     *,
     file: Annotated[Path | None, typer.Option(help="A matminer data set's file that was downloaded otherwise.")] = None,
-    bulk_modulus: Annotated[tuple[float, float], typer.Option(help="Materials Project: least and largest, in GPa.")] = (
-        0.0,
-        1000.0,
-    ),
-    shear_modulus: Annotated[tuple[float, float], typer.Option(help="Materials Project: least and largest, in GPa.")] = (
-        0.0,
-        1000.0,
-    ),
+    bulk_modulus: Modulus = (0.0, 1000.0),
+    shear_modulus: Modulus = (0.0, 1000.0),
     with_warnings: Annotated[bool, typer.Option(help="Materials Project: keep crystals that it warns of.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the provenance as JSON.")] = False,
 ) -> None:
     """Fetch a data set from the network and keep it as Parquet.
@@ -62,13 +58,11 @@ def fetch(
 
 @data.command("import")
 def import_(
-    inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Files, folders and archives of structures; Parquet, JSON lines.")
-    ],
+    inputs: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
     *,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that parse; -1: one a core.")] = -1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Gather the crystals of many files in one Parquet file, for the other commands to read; those that fail are named."""
@@ -91,22 +85,17 @@ def import_(
 
 @data.command()
 def export(
-    file: Annotated[Path | None, typer.Argument(help="A Parquet file of crystals; the embedded elastic moduli by default.")] = None,
+    file: DataFile = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or a file that ends in .jsonl or .jsonl.gz.")],
     fmt: Annotated[str, typer.Option("--format", help="Files in a folder: cif or poscar.")] = "cif",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Write the crystals of a data set to a folder of CIF or POSCAR files, or with their properties to JSON lines."""
-    from matminer_grid.datasets import load_mp_elasticity_table
-    from matminer_grid.io import export_crystals, load_crystals
+    from matminer_grid.io import export_crystals
 
     with clear_errors():
-        if file is None:
-            embedded = load_mp_elasticity_table()
-            crystals, properties = embedded.crystals, embedded.properties()
-        else:
-            crystals, properties = load_crystals(file)
+        crystals, properties = data_set(file)
         names = row_names(properties)
         failed = export_crystals(output, crystals, names, properties, fmt=fmt, pbar=not as_json)
     n_written = len(crystals) - len(failed)
@@ -122,25 +111,19 @@ def export(
 
 @data.command()
 def info(
-    file: Annotated[Path | None, typer.Argument(help="A Parquet file of crystals; the embedded elastic moduli by default.")] = None,
+    file: DataFile = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Say what a data set holds: crystals, sites, elements, and the range of each property."""
     import numpy as np
 
-    from matminer_grid.datasets import load_mp_elasticity_table
-    from matminer_grid.io import load_crystals, read_provenance
+    from matminer_grid.io import read_provenance
 
     with clear_errors():
-        if file is None:
-            embedded = load_mp_elasticity_table()
-            crystals = embedded.crystals
-            properties = embedded.properties()
-            provenance: dict[str, Any] = {"source": "Materials Project (CC BY 4.0), the entries of gridrdf 0.3.0"}
-        else:
-            crystals, properties = load_crystals(file)
-            provenance = read_provenance(file)
+        crystals, properties = data_set(file)
+        embedded = {"source": "Materials Project (CC BY 4.0), the entries of gridrdf 0.3.0"}
+        provenance = embedded if file is None else read_provenance(file)
     numbers = properties.select_dtypes("number")
     ranges = {str(name): [float(column.min()), float(column.median()), float(column.max())] for name, column in numbers.items()}
     sites = crystals.n_sites if len(crystals) else np.zeros(1, np.int64)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import FAILED, clear_errors, with_option_groups
+from matminer_grid.cli._common import FAILED, Inputs, clear_errors, with_option_groups
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,13 @@ class GridOptions:
         """Make the featurizer."""
         from matminer_grid.featurizers.grid import GRIDFeaturizer
 
-        changed = {"cutoff": self.cutoff, "bin_size": self.bin_size, "n_groups": self.n_groups, "smearing": self.smearing}
-        featurizer = GRIDFeaturizer.from_preset(self.preset)
-        return featurizer.set_params(**{name: value for name, value in changed.items() if value is not None})
+        changed = {name: value for name, value in vars(self).items() if name != "preset" and value is not None}
+        return GRIDFeaturizer.from_preset(self.preset).set_params(**changed)
 
 
 @with_option_groups
 def featurize(
-    inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Files, folders and archives of structures; Parquet, JSON lines.")
-    ],
+    inputs: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", help="A file that ends in .parquet, or a folder of parts.")],
     *,
     grid: GridOptions,
@@ -57,12 +54,8 @@ def featurize(
         dtype = "float32" if float32 else "float64"
         report = featurize_files(inputs, output, featurizer, layout=layout, dtype=dtype, n_jobs=jobs, pbar=not as_json)
     if as_json:
-        answer: dict[str, Any] = {
-            name: value if isinstance(value, int) else value and str(value)
-            for name, value in vars(report).items()
-            if name != "failed_partitions"
-        }
-        typer.echo(json.dumps(answer))
+        answer = {name: value for name, value in vars(report).items() if name != "failed_partitions"}
+        typer.echo(json.dumps(answer, default=str))
     else:
         resumed = f", of which {report.n_resumed} structures had been done before" if report.n_resumed else ""
         typer.echo(f"{report.n_rows} rows in {report.output}{resumed}")

@@ -26,6 +26,7 @@ def predict(
     """
     import warnings
 
+    from matminer_grid.datasets import load_mp_elasticity_table
     from matminer_grid.featurizers.chemistry import ChemistryFeaturizer
     from matminer_grid.models.default import TARGETS, clean_rows, default_model
 
@@ -51,7 +52,7 @@ def predict(
                 answer[target] = {"value": round(float(value), 2), "interval": [round(float(lower), 2), round(float(upper), 2)]}
         if neighbors:
             warnings.simplefilter("ignore")
-            ids = training_ids(None if limit else clean_rows())
+            ids = None if limit else load_mp_elasticity_table().material_id[clean_rows()]
             for answer, crystal in zip(answers, crystals, strict=True):
                 answer["rests_on"] = rests_on(models["K_VRH"], crystal, neighbors, ids)
     if as_json:
@@ -60,13 +61,6 @@ def predict(
         for answer in answers:
             show_prediction(answer, coverage)
     read.end()
-
-
-def training_ids(rows: Any) -> Any:
-    """Give the identifiers of the embedded entries in these rows; None for a model of some of them."""
-    from matminer_grid.datasets import load_mp_elasticity_table
-
-    return None if rows is None else load_mp_elasticity_table().material_id[rows]
 
 
 def rests_on(model: Any, crystal: Any, n: int, ids: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from matminer_grid.cli._common import Readings, Strict, clear_errors, print_table, read_files, row_names, stages, with_option_groups
+from matminer_grid.cli._common import Readings, Strict, clear_errors, labelled, print_table, read_files, stages, with_option_groups
 
 if TYPE_CHECKING:
     from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch
@@ -75,20 +75,12 @@ def similar(
     scale), and the dissimilarity at equal volume.
     """
     from matminer_grid import EMDSearch
-    from matminer_grid.datasets import load_mp_elasticity_table
-    from matminer_grid.io import load_crystals
 
     with clear_errors(), stages(as_json) as progress:
         read = read_files(files, strict=strict)
         dissimilarity = alike.dissimilarity()
         queries = read.keep_described(dissimilarity.describe)
-        labels: Any
-        if against is None:
-            embedded = load_mp_elasticity_table()
-            known, labels = embedded.crystals, embedded.material_id
-        else:
-            known, properties = load_crystals(against)
-            labels = row_names(properties) or list(range(len(known)))
+        known, labels = labelled(against)
         progress(f"compare with {len(known):,} crystals")
         search = EMDSearch(dissimilarity).fit(known)
         distances, rows = search.kneighbors(queries, min(n_neighbors, len(known)))
@@ -97,14 +89,14 @@ def similar(
             progress(f"{name}: look at the nearest")
             describe = _by_sites if alike.metric == "sites" else _by_grid
             nearest = [
-                {"material": str(labels[row]), "formula": reduced_formula(known[row])}
+                {"material": labels[row], "formula": reduced_formula(known[row])}
                 | {"dissimilarity": round(distance, 4)}
                 | describe(search.dissimilarity_, crystal, known[row], distance)
-                | ({"page": MATERIAL_PAGE.format(labels[row])} if str(labels[row]).startswith("mp-") else {})
+                | ({"page": MATERIAL_PAGE.format(labels[row])} if labels[row].startswith("mp-") else {})
                 for row, distance in zip(found.tolist(), total.tolist(), strict=True)
             ]
             same = [
-                {"material": str(labels[row]), "dissimilarity": round(distance, 4)}
+                {"material": labels[row], "dissimilarity": round(distance, 4)}
                 for row, distance in _of_one_formula(search, known, crystal)
             ]
             answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": same, "nearest": nearest}
@@ -187,8 +179,6 @@ def duplicates(
 
     GRIDs have bins of 0.01 Å. A tolerance of 0.05 allows a mean difference of distances of 0.005 Å, one of 0.5 ten times as much.
     """
-    from pymatgen.core import Composition
-
     from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates
 
     with clear_errors(), stages(as_json) as progress:
@@ -201,15 +191,13 @@ def duplicates(
         groups = [
             {
                 "materials": [readable[row] for row in group.tolist()],
-                "formulas": [Composition(table[row].formula).reduced_formula for row in group.tolist()],
+                "formulas": [reduced_formula(table[row]) for row in group.tolist()],
             }
             for group in found.groups
         ]
-        farthest = dict.fromkeys((found.labels[group[0]].item() for group in found.groups), 0.0)
         pairs = list(zip(found.pairs.tolist(), found.dissimilarities.tolist(), strict=True))
-        for (first, _), apart in pairs:
-            label = found.labels[first].item()
-            farthest[label] = max(farthest[label], apart)
+        farthest = np.zeros(len(table))  # by label
+        np.maximum.at(farthest, found.labels[found.pairs[:, 0]], found.dissimilarities)
     if as_json:
         answer = {
             "crystals": len(table),
@@ -217,14 +205,14 @@ def duplicates(
             "tolerance": tolerance,
             "groups": groups,
             "warnings": {name: texts for name, texts in zip(read.names, read.warnings, strict=True) if texts},
-            "pairs": [[readable[i], readable[j], round(dissimilarity, 4)] for (i, j), dissimilarity in pairs],
+            "pairs": [[readable[i], readable[j], round(apart, 4)] for (i, j), apart in pairs],
         }
         typer.echo(json.dumps(answer))
     else:
         typer.echo(f"{len(table):,} crystals, {len(found.distinct):,} of them distinct; {len(pairs):,} pairs within {tolerance:g}")
         lines = [
-            [", ".join(dict.fromkeys(group["formulas"])), ", ".join(group["materials"]), f"{largest:.4f}"]
-            for group, largest in zip(groups, farthest.values(), strict=True)
+            [", ".join(dict.fromkeys(group["formulas"])), ", ".join(group["materials"]), f"{farthest[found.labels[rows[0]]]:.4f}"]
+            for group, rows in zip(groups, found.groups, strict=True)
         ]
         if lines:
             print_table(["formula", "materials", "largest dissimilarity of a pair"], lines)
@@ -233,16 +221,10 @@ def duplicates(
 
 def labelled_crystals(inputs: list[Path] | None, strict: bool) -> Readings:
     """Read a data set: the embedded one, a Parquet file of crystals, or files."""
-    from matminer_grid.datasets import load_mp_elasticity_table
-    from matminer_grid.io import load_crystals
-
-    if not inputs:
-        embedded = load_mp_elasticity_table()
-        return Readings(embedded.material_id.tolist(), embedded.crystals, [[]] * len(embedded))
-    if len(inputs) == 1 and inputs[0].suffix == ".parquet":
-        crystals, properties = load_crystals(inputs[0])
-        if len(crystals) == 0:
-            raise ValueError(f"{inputs[0]}: the file holds no crystals")
-        labels = row_names(properties) or [str(row) for row in range(len(crystals))]
-        return Readings(labels, crystals, [[]] * len(crystals))
-    return read_files(inputs, strict=strict)
+    if inputs and (len(inputs) > 1 or inputs[0].suffix != ".parquet"):
+        return read_files(inputs, strict=strict)
+    file = inputs[0] if inputs else None
+    crystals, labels = labelled(file)
+    if len(crystals) == 0:
+        raise ValueError(f"{file}: the file holds no crystals")
+    return Readings(labels, crystals, [[]] * len(crystals))

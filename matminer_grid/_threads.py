@@ -37,11 +37,6 @@ def n_threads(n_jobs: int | None) -> int:
     None is all cores, unlike in scikit-learn, since the kernels release the GIL; but one inside of joblib's own workers, which
     share the cores already. A number is that many; -1 is all cores, -2 all but one. Results don't depend on it. Where processes
     are needed instead, None is one of them: see :func:`n_processes`.
-
-    Raises
-    ------
-    ValueError
-        n_jobs is 0 or no whole number.
     """
     if n_jobs is None:
         return 1 if get_active_backend()[0].nesting_level else cpu_count()

@@ -11,13 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_number(name: str, value: Any, *, low: float = 0.0, low_ok: bool = True, unit: str = "") -> float:
-    """Check that an argument is a finite number of at least `low`, or above it where `low_ok` is off, and give it as a float.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is no number, or out of range.
-    """
+    """Check that an argument is a finite number of at least `low`, or above it where `low_ok` is off, and give it as a float."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number{f' in {unit}' if unit else ''}, not {value!r}")
     number = float(value)
@@ -28,13 +22,7 @@ def check_number(name: str, value: Any, *, low: float = 0.0, low_ok: bool = True
 
 
 def check_whole(name: str, value: Any, *, low: int = 1, high: int | None = None) -> int:
-    """Check that an argument is a whole number from `low` to `high`, and give it as an int.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is no whole number, or out of range.
-    """
+    """Check that an argument is a whole number from `low` to `high`, and give it as an int."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     number = int(value)
@@ -44,26 +32,14 @@ def check_whole(name: str, value: Any, *, low: int = 1, high: int | None = None)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    """Check that an argument is one of some names.
-
-    Raises
-    ------
-    ValueError
-        It is none of them.
-    """
+    """Check that an argument is one of some names."""
     names = list(choices)
     if value not in names:
         raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(map(repr, names))}")
 
 
 def check_multiple(name: str, value: Any, step_name: str, step: Any, *, unit: str) -> int:
-    """Check that an argument is a multiple of another one, and give how often it holds that; differences up to 1e-8 are rounding.
-
-    Raises
-    ------
-    TypeError, ValueError
-        One of them is no number, not finite or not above 0; or it is no multiple.
-    """
+    """Check that an argument is a multiple of another one, and give how often it holds that; up to 1e-8 is rounding."""
     whole = check_number(name, value, low_ok=False, unit=unit)
     part = check_number(step_name, step, low_ok=False, unit=unit)
     n = round(whole / part)

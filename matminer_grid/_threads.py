@@ -10,8 +10,9 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from joblib import cpu_count
+from joblib import Parallel, cpu_count, delayed
 from joblib.parallel import get_active_backend
+from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -48,6 +49,18 @@ def n_threads(n_jobs: int | None) -> int:
 def n_processes(n_jobs: int | None) -> int:
     """Read `n_jobs` where it is a number of processes: as :func:`n_threads`, but one for None, since each takes time and memory."""
     return 1 if n_jobs is None else n_threads(n_jobs)
+
+
+def with_progress(
+    function: Callable[[Any], int], arguments: Iterable[Any], n_jobs: int | None, bar: dict[str, Any], batch_size: Any = "auto"
+) -> None:
+    """Call a function for each argument, in threads; what it gives, how much was done, moves a progress bar of tqdm's options."""
+    tasks = [delayed(function)(argument) for argument in arguments]
+    threads = min(n_threads(n_jobs), max(1, len(tasks)))
+    amounts = Parallel(n_jobs=threads, require="sharedmem", return_as="generator_unordered", batch_size=batch_size)(tasks)
+    with tqdm(**bar) as progress:
+        for amount in amounts:
+            progress.update(amount)
 
 
 def new_flag() -> Flag:

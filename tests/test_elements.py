@@ -12,6 +12,8 @@ from matminer_grid.crystals.elements import (
     MODIFIED_PETTIFOR_ELEMENTS,
     SUBSTITUTION_ELEMENTS,
     TRITIUM,
+    as_element,
+    element_number,
     species_symbol,
     substitution_dissimilarity,
     substitution_table,
@@ -109,3 +111,6 @@ def test_nothing_is_read_at_import():
 
 def test_symbols_of_isotopes_and_dummies():
     assert [species_symbol(n) for n in (1, DEUTERIUM, TRITIUM, DUMMY, 103)] == ["H", "D", "T", "X", "Lr"]
+    assert species_symbol(22) == "Ti"
+    assert [element_number(symbol) for symbol in ("Ti", "Qx", "D")] == [22, None, None]
+    assert [as_element(symbol) for symbol in ("D", "T", "Ti")] == ["H", "H", "Ti"]

@@ -11,7 +11,13 @@ from pymatgen.core import Composition, SiteCollection
 
 from matminer_grid._validation import check_choice
 from matminer_grid.crystals.crystal import Crystal
-from matminer_grid.crystals.elements import MODIFIED_PETTIFOR, MODIFIED_PETTIFOR_ELEMENTS, SUBSTITUTION_ELEMENTS, species_symbol
+from matminer_grid.crystals.elements import (
+    MODIFIED_PETTIFOR,
+    MODIFIED_PETTIFOR_ELEMENTS,
+    SUBSTITUTION_ELEMENTS,
+    species_amounts,
+    species_symbol,
+)
 from matminer_grid.crystals.table import CrystalTable
 
 if TYPE_CHECKING:
@@ -95,25 +101,15 @@ def element_fractions(compositions: Any, metric: str = "modified_pettifor") -> N
 
 
 def cumulative_fractions(compositions: Any) -> NDArray[np.float64]:
-    """Give each composition as its cumulative distribution over the modified Pettifor scale.
+    """Give each composition, as for :func:`element_fractions`, as its cumulative distribution over the modified Pettifor scale.
 
     The Manhattan distance of two such vectors is the earth mover's distance of the two compositions, where neighbours on the scale
     are one unit apart. scikit-learn's `manhattan` metric and `laplacian` kernel apply as they are.
-
-    Parameters
-    ----------
-    compositions
-        As for :func:`element_fractions`.
 
     Returns
     -------
     ndarray of shape (n, 103)
         Ascending from 0 to 1 along each row.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`element_fractions`.
 
     References
     ----------
@@ -156,11 +152,7 @@ def _amounts(entry: Any, row: int) -> dict[str, float]:
     if isinstance(entry, Composition):
         return entry.get_el_amt_dict()
     if isinstance(entry, Crystal):
-        amounts: dict[str, float] = {}
-        for number, occupancy in zip(entry.numbers.tolist(), entry.occupancies.tolist(), strict=True):
-            symbol = species_symbol(number)
-            amounts[symbol] = amounts.get(symbol, 0) + occupancy
-        return amounts
+        return species_amounts(entry.numbers, entry.occupancies)
     raise TypeError(f"row {row}: a formula, Composition, Structure or Crystal is needed, not {type(entry).__name__}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymatgen.core import Composition, DummySpecies, Element, IStructure, Lattice, PeriodicSite, SiteCollection, Species, Structure
 
-from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, species_symbol
+from matminer_grid.crystals.elements import DEUTERIUM, DUMMY, TRITIUM, species_amounts, species_symbol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +25,8 @@ OCCUPANCY_TOLERANCE = 1e-6
 MINIMUM_RELATIVE_VOLUME = 1e-9
 """A cell whose volume is less than this fraction of the product of its edges counts as flat."""
 
-ARRAYS = ("lattice", "frac_coords", "numbers", "occupancies", "site_index")
-"""What a crystal consists of."""
+ARRAYS = {"lattice": np.float64, "frac_coords": np.float64, "numbers": np.int64, "occupancies": np.float64, "site_index": np.int64}
+"""What a crystal consists of, and the types."""
 
 KNOWN_NUMBERS = frozenset((DUMMY, *range(1, 119), DEUTERIUM, TRITIUM))
 """Numbers that a species may have."""
@@ -48,15 +48,10 @@ def structure_arrays(structure: IStructure) -> tuple[Any, ...]:
         for index, site in enumerate(structure.sites)
         for kind, occupancy in site.species.items()
     ]
-    numbers, occupancies, site_index = zip(*species, strict=True) if species else ((), (), ())
+    columns = zip(*species, strict=True) if species else ((), (), ())
     coords = np.array([site.frac_coords for site in structure.sites])
-    return (
-        structure.lattice.matrix,
-        coords,
-        np.array(numbers, np.int64),
-        np.array(occupancies, np.float64),
-        np.array(site_index, np.int64),
-    )
+    own = (np.array(column, kind) for column, kind in zip(columns, (np.int64, np.float64, np.int64), strict=True))
+    return structure.lattice.matrix, coords, *own
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,25 +93,19 @@ class Crystal:
     site_index: IntArray
 
     def __post_init__(self) -> None:
-        for name, dtype in (
-            ("lattice", np.float64),
-            ("frac_coords", np.float64),
-            ("numbers", np.int64),
-            ("occupancies", np.float64),
-            ("site_index", np.int64),
-        ):
+        for name, dtype in ARRAYS.items():
             values = np.asarray(getattr(self, name))
             if dtype is np.int64 and values.dtype.kind not in "iu" and not (values == np.rint(values)).all():
                 raise ValueError(f"{name} must be whole numbers, not {values.tolist()}")
             object.__setattr__(self, name, np.ascontiguousarray(values, dtype=dtype))
-        n, m = len(self.frac_coords), len(self.numbers)
+        n = len(self.frac_coords)
         if self.lattice.shape != (3, 3) or self.frac_coords.shape != (n, 3):
             raise ValueError(
                 f"lattice must have the shape (3, 3) and frac_coords (n, 3), not {self.lattice.shape} and {self.frac_coords.shape}"
             )
         if not len(self.numbers) == len(self.occupancies) == len(self.site_index):
             raise ValueError("numbers, occupancies and site_index must have one entry a species each")
-        if n == 0 or m == 0:
+        if n == 0 or len(self.numbers) == 0:
             raise ValueError("the structure has no sites: at least one is needed")
         steps = np.diff(self.site_index)
         if self.site_index[0] != 0 or self.site_index[-1] != n - 1 or not ((steps == 0) | (steps == 1)).all():
@@ -166,10 +155,7 @@ class Crystal:
     @property
     def formula(self) -> str:
         """Formula of the cell, elements in the order in which they first appear."""
-        amounts: dict[str, float] = {}
-        for number, occupancy in zip(self.numbers.tolist(), self.occupancies.tolist(), strict=True):
-            symbol = species_symbol(number)
-            amounts[symbol] = amounts.get(symbol, 0.0) + occupancy
+        amounts = species_amounts(self.numbers, self.occupancies)
         return " ".join(f"{symbol}{amount:.6g}" for symbol, amount in amounts.items())
 
     @classmethod

@@ -47,62 +47,28 @@ SUBSTITUTION_ELEMENTS: tuple[str, ...] = tuple(
 
 @cache
 def species_symbol(number: int) -> str:
-    """Symbol of an atomic number, D and T for the isotopes, X for a dummy species.
-
-    Parameters
-    ----------
-    number : int
-        As in the `numbers` of a Crystal.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> species_symbol(22)
-    'Ti'
-    """
+    """Symbol of a number as Crystal has it: D and T for the isotopes, X for a dummy species."""
     special = {DUMMY: "X", DEUTERIUM: "D", TRITIUM: "T"}
     return special[number] if number in special else Element.from_Z(number).symbol
 
 
+def species_amounts(numbers: NDArray[np.int64], occupancies: NDArray[np.float64]) -> dict[str, float]:
+    """Add up the occupancies of each species, by symbol, in the order in which they first appear."""
+    amounts: dict[str, float] = {}
+    for number, occupancy in zip(numbers.tolist(), occupancies.tolist(), strict=True):
+        symbol = species_symbol(number)
+        amounts[symbol] = amounts.get(symbol, 0.0) + occupancy
+    return amounts
+
+
 @cache
 def element_number(symbol: str) -> int | None:
-    """Atomic number of an element by its symbol, None for what is none; isotopes are none.
-
-    Parameters
-    ----------
-    symbol : str
-
-    Returns
-    -------
-    int or None
-
-    Examples
-    --------
-    >>> element_number("Ti"), element_number("Qx")
-    (22, None)
-    """
+    """Atomic number of an element by its symbol, None for what is none; isotopes are none."""
     return Element[symbol].Z if symbol in Element.__members__ and symbol not in {"D", "T"} else None
 
 
 def as_element(symbol: str) -> str:
-    """Give the element of an isotope, H for D and T: what counts where chemistry is meant.
-
-    Parameters
-    ----------
-    symbol : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> as_element("D"), as_element("Ti")
-    ('H', 'Ti')
-    """
+    """Give the element of an isotope, H for D and T: what counts where chemistry is meant."""
     return "H" if symbol in {"D", "T"} else symbol
 
 
@@ -117,11 +83,6 @@ def substitution_table() -> NDArray[np.float64]:
     ndarray of shape (78, 78)
         Symmetric, with a zero diagonal and numbers from 0.05 to 494 elsewhere, without unit; read-only. Rows and columns are
         SUBSTITUTION_ELEMENTS.
-
-    Raises
-    ------
-    ValueError
-        The file's checksum is wrong.
 
     References
     ----------
@@ -152,16 +113,7 @@ def substitution_dissimilarity() -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (78, 78)
-        Without unit; read-only. Rows and columns are SUBSTITUTION_ELEMENTS.
-
-    Raises
-    ------
-    ValueError
-        The file's checksum is wrong.
-
-    References
-    ----------
-    As for :func:`substitution_table`.
+        Without unit; read-only. Rows and columns, and the source, are those of :func:`substitution_table`.
 
     Examples
     --------

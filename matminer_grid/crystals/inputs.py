@@ -10,7 +10,7 @@ import pandas as pd
 from pymatgen.core.structure import SiteCollection
 
 from matminer_grid.crystals.crystal import Crystal
-from matminer_grid.crystals.table import CrystalTable, read_structures
+from matminer_grid.crystals.table import CrystalTable
 
 
 def as_crystals(structures: Any) -> Sequence[Any]:
@@ -43,18 +43,10 @@ def as_crystals(structures: Any) -> Sequence[Any]:
 
 
 def as_table(structures: Any) -> CrystalTable:
-    """Give one or many structures, as :func:`as_crystals` takes them, as a table of valid crystals.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`as_crystals`, or a structure is invalid; the message names the row.
-    """
+    """Give one or many structures, as :func:`as_crystals` takes them, as a table; errors name the row of an invalid one."""
     structures = as_crystals(structures)
-    if isinstance(structures, CrystalTable):
-        table, errors = structures, structures.errors()
-    else:
-        table, errors = read_structures(structures)  # type: ignore[assignment]
-    for row, error in errors.items():
-        raise type(error)(f"row {row}: {error}") from error
-    return table
+    if not isinstance(structures, CrystalTable):
+        return CrystalTable.from_structures(structures)
+    for row, error in structures.errors().items():
+        raise ValueError(f"row {row}: {error}") from error
+    return structures

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Composition, Element
 
-from matminer_grid.crystals.elements import DUMMY, as_element, species_symbol
+from matminer_grid.crystals.elements import DUMMY, as_element, species_amounts, species_symbol
 from matminer_grid.kernels.contacts import close_pairs, count_close_pairs, widest_gaps
 
 if TYPE_CHECKING:
@@ -122,19 +122,10 @@ def doubtful_rows(table: CrystalTable) -> list[int]:
     return np.nonzero(doubtful)[0].tolist()
 
 
-def amounts(numbers: NDArray[np.int64], occupancies: NDArray[np.float64]) -> dict[str, float]:
-    """Add up the occupancies of each species, by symbol."""
-    out: dict[str, float] = {}
-    for number, occupancy in zip(numbers.tolist(), occupancies.tolist(), strict=True):
-        symbol = species_symbol(number)
-        out[symbol] = out.get(symbol, 0.0) + occupancy
-    return out
-
-
 def _differences(crystal: Crystal, formula: Composition) -> list[str]:
     """Say which elements of a formula the crystal has too few or too many atoms of, in the cell that fits best."""
-    wanted: Mapping[str, float] = {str(element): amount for element, amount in formula.get_el_amt_dict().items()}
-    held = amounts(crystal.numbers, crystal.occupancies)
+    wanted = formula.get_el_amt_dict()
+    held = species_amounts(crystal.numbers, crystal.occupancies)
     ratios = [held[symbol] / wanted[symbol] for symbol in held if symbol in wanted]
     if not ratios:
         return [f"no element of the formula {formula.formula} is in it"]

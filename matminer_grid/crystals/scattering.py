@@ -42,21 +42,7 @@ N_GAUSSIANS = 4
 
 
 def check_scattering(scattering: str, s_max: float, b_iso: float) -> None:
-    """Check the parameters that scattering factors depend on.
-
-    Parameters
-    ----------
-    scattering : {"xray", "neutron", "electrons", "geometry"}
-    s_max : float
-        Largest |S| = 2 s that is asked for, in Å⁻¹; may be infinite.
-    b_iso : float
-        Isotropic displacement parameter B in Å².
-
-    Raises
-    ------
-    TypeError, ValueError
-        A parameter is of the wrong type or out of range, among it an `s_max` beyond the tables of X-ray scattering factors.
-    """
+    """Check the parameters of scattering factors: the kind, the largest |S| = 2 s asked for in Å⁻¹ (or infinite), and B in Å²."""
     check_choice("scattering", scattering, SCATTERING)
     check_number("b_iso", b_iso, unit="Å²")
     if s_max != math.inf:
@@ -96,18 +82,9 @@ def _coefficients(number: int, scattering: str) -> tuple[float, ...] | None:
 
 
 def scattering_coefficients(numbers: NDArray[np.int64], scattering: str) -> NDArray[np.float64]:
-    """Give the coefficients of the scattering factors of species.
+    """Give the coefficients of the scattering factors of n species, of shape (n, 9).
 
-    Parameters
-    ----------
-    numbers : ndarray of shape (n,)
-        Atomic numbers as in :class:`~matminer_grid.crystals.crystal.Crystal`.
-    scattering : {"xray", "neutron", "electrons", "geometry"}
-
-    Returns
-    -------
-    ndarray of shape (n, 9)
-        The constant c, in electrons or fm, and four times a_i in Å² and b_i in Å²; NaN where a species has no data.
+    A row holds the constant c, in electrons or fm, and four times a_i and b_i in Å²; it is NaN where a species has no data.
     """
     missing = (math.nan,) * (1 + 2 * N_GAUSSIANS)
     rows = [_coefficients(number, scattering) or missing for number in numbers.tolist()]

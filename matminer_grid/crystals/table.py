@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -71,29 +71,17 @@ class CrystalTable(Sequence[Crystal]):
     @overload
     def __getitem__(self, index: slice | ArrayLike) -> CrystalTable: ...
     def __getitem__(self, index: Any) -> Crystal | CrystalTable:
+        columns: tuple[Any, ...] = self.numbers, self.occupancies, self.site_index
         if isinstance(index, (int, np.integer)):
             i = range(len(self))[index]
             own_sites = slice(self.site_offsets[i], self.site_offsets[i + 1])
             own_species = slice(self.species_offsets[i], self.species_offsets[i + 1])
-            return Crystal(
-                self.lattices[i],
-                self.frac_coords[own_sites],
-                self.numbers[own_species],
-                self.occupancies[own_species],
-                self.site_index[own_species],
-            )
+            return Crystal(self.lattices[i], self.frac_coords[own_sites], *(column[own_species] for column in columns))
         rows = np.arange(len(self))[index]
         sites, site_offsets = _gather(self.site_offsets, rows)
         species, species_offsets = _gather(self.species_offsets, rows)
-        return CrystalTable(
-            self.lattices[rows],
-            site_offsets,
-            self.frac_coords[sites],
-            species_offsets,
-            self.numbers[species],
-            self.occupancies[species],
-            self.site_index[species],
-        )
+        of_species = (column[species] for column in columns)
+        return CrystalTable(self.lattices[rows], site_offsets, self.frac_coords[sites], species_offsets, *of_species)
 
     def __iter__(self) -> Iterator[Crystal]:
         return (self[i] for i in range(len(self)))
@@ -111,56 +99,24 @@ class CrystalTable(Sequence[Crystal]):
 
     @classmethod
     def from_crystals(cls, crystals: Iterable[Crystal]) -> CrystalTable:
-        """Stack crystals, in their order.
-
-        Parameters
-        ----------
-        crystals : iterable of Crystal
-
-        Returns
-        -------
-        CrystalTable
-        """
+        """Stack crystals, in their order."""
         return _stacked([[getattr(crystal, name) for name in ARRAYS] for crystal in crystals])
 
     @classmethod
     def concatenate(cls, tables: Iterable[CrystalTable]) -> CrystalTable:
-        """Stack tables, in their order.
-
-        Parameters
-        ----------
-        tables : iterable of CrystalTable
-
-        Returns
-        -------
-        CrystalTable
-        """
+        """Stack tables, in their order."""
         tables = list(tables) or [cls.from_crystals([])]
-
-        def offsets(name: str) -> IntArray:
-            return np.concatenate(([0], np.cumsum(np.concatenate([np.diff(getattr(table, name)) for table in tables]))))
-
-        return cls(
-            np.concatenate([table.lattices for table in tables]),
-            offsets("site_offsets"),
-            np.concatenate([table.frac_coords for table in tables]),
-            offsets("species_offsets"),
-            np.concatenate([table.numbers for table in tables]),
-            np.concatenate([table.occupancies for table in tables]),
-            np.concatenate([table.site_index for table in tables]),
-        )
+        columns = {}
+        for name in (field.name for field in fields(cls)):
+            arrays = [getattr(table, name) for table in tables]
+            if name.endswith("_offsets"):
+                arrays = [np.zeros(1, np.int64), np.cumsum(np.concatenate([np.diff(array) for array in arrays]))]
+            columns[name] = np.concatenate(arrays)
+        return cls(**columns)
 
     @classmethod
     def from_structures(cls, structures: Iterable[Structure | Crystal]) -> CrystalTable:
         """Stack the arrays of pymatgen structures, or crystals; errors name the row.
-
-        Parameters
-        ----------
-        structures : iterable of pymatgen.core.Structure or Crystal
-
-        Returns
-        -------
-        CrystalTable
 
         Raises
         ------
@@ -173,13 +129,7 @@ class CrystalTable(Sequence[Crystal]):
         return table
 
     def errors(self) -> dict[int, ValueError]:
-        """Find the rows that are no valid crystals.
-
-        Returns
-        -------
-        dict of int to ValueError
-            What :class:`Crystal` raises for each of these rows; empty if all are valid.
-        """
+        """Find the rows that are no valid crystals: what :class:`Crystal` raises for each, by row."""
         edges = np.linalg.norm(self.lattices, axis=2).prod(axis=1)
         with np.errstate(invalid="ignore"):
             volumes = np.abs(np.linalg.det(self.lattices))
@@ -213,11 +163,8 @@ class CrystalTable(Sequence[Crystal]):
     def to_arrow(self) -> pa.Table:
         """Give the crystals as an Arrow table, one row each.
 
-        Returns
-        -------
-        pyarrow.Table
-            Columns: `lattice` (9 values, rows of the matrix in Å), `frac_coords` (3 a site), `numbers`, and for disordered crystals
-            `occupancies` and `site_index` (null where every site holds one species fully).
+        Its columns are `lattice` (9 values, rows of the matrix in Å), `frac_coords` (3 a site), `numbers`, and for disordered
+        crystals `occupancies` and `site_index` (null where every site holds one species fully).
         """
         ordered = self._ordered()
         return pa.table(
@@ -238,17 +185,9 @@ class CrystalTable(Sequence[Crystal]):
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> CrystalTable:
-        """Read crystals from the columns that :meth:`to_arrow` writes.
+        """Read crystals from the columns that :meth:`to_arrow` writes, beside which there may be others.
 
-        Parameters
-        ----------
-        table : pyarrow.Table
-            It may have other columns too.
-
-        Returns
-        -------
-        CrystalTable
-            Its rows are not checked; :meth:`errors` does that.
+        Rows are not checked; :meth:`errors` does that.
 
         Raises
         ------
@@ -276,36 +215,16 @@ class CrystalTable(Sequence[Crystal]):
                 values[np.repeat(given, n_species)] = filled
         if ((site_index < 0) | (site_index >= np.repeat(np.diff(site_offsets), n_species))).any():
             raise ValueError("numbers without occupancies and site_index must have one entry a site")
-        return cls(
-            lattices.reshape(-1, 3, 3),
-            site_offsets,
-            frac_coords.reshape(-1, 3),
-            species_offsets,
-            numbers,
-            occupancies,
-            site_index,
-        )
+        of_species = species_offsets, numbers, occupancies, site_index
+        return cls(lattices.reshape(-1, 3, 3), site_offsets, frac_coords.reshape(-1, 3), *of_species)
 
     def to_parquet(self, path: str | Path) -> None:
-        """Write the columns of :meth:`to_arrow` to a Parquet file.
-
-        Parameters
-        ----------
-        path : str or Path
-        """
+        """Write the columns of :meth:`to_arrow` to a Parquet file."""
         pq.write_table(self.to_arrow(), path, compression="zstd")
 
     @classmethod
     def from_parquet(cls, path: str | Path) -> CrystalTable:
         """Read crystals from a Parquet file with the columns of :meth:`to_arrow`.
-
-        Parameters
-        ----------
-        path : str or Path
-
-        Returns
-        -------
-        CrystalTable
 
         Raises
         ------
@@ -335,10 +254,9 @@ def read_structures(structures: Sequence[Any]) -> tuple[CrystalTable, dict[int, 
     invalid = table.errors()
     if invalid:
         read = [row for row in range(len(structures)) if row not in errors]
-        errors |= {
-            read[row]: error if isinstance(structures[read[row]], tuple) else _error_of(structures[read[row]])
-            for row, error in invalid.items()
-        }
+        for row, error in invalid.items():
+            structure = structures[read[row]]
+            errors[read[row]] = error if isinstance(structure, tuple) else _error_of(structure)
         table = table[[row for row in range(len(table)) if row not in invalid]]
     return table, dict(sorted(errors.items()))
 
@@ -353,8 +271,8 @@ def _stacked(parts: Sequence[Any]) -> CrystalTable:
 
     lattices = np.array(columns[0], dtype=np.float64).reshape(-1, 3, 3)
     site_offsets, species_offsets = (np.cumsum([0, *map(len, columns[place])]) for place in (1, 2))
-    coords, numbers, occupancies = joined(1, np.float64, 3), joined(2, np.int64), joined(3, np.float64)
-    return CrystalTable(lattices, site_offsets, coords, species_offsets, numbers, occupancies, joined(4, np.int64))
+    of_species = joined(2, np.int64), joined(3, np.float64), joined(4, np.int64)
+    return CrystalTable(lattices, site_offsets, joined(1, np.float64, 3), species_offsets, *of_species)
 
 
 def _error_of(structure: Any) -> Exception:

@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matminer_grid.crystals.elements import as_element
-from matminer_grid.crystals.problems import amounts, compare_amounts
+from matminer_grid.crystals.elements import as_element, species_amounts
+from matminer_grid.crystals.problems import compare_amounts
 from matminer_grid.io.cif_cell import Cell, expand, read_lattice
 from matminer_grid.io.cif_sites import Remarks, Rows, read_number, read_rows, some
 from matminer_grid.io.cif_text import Block, as_text, read_blocks
@@ -273,7 +273,7 @@ def _score(cell: Cell, formula: Mapping[str, float], units: float | None, rows: 
         (wanted, has) for wanted, has in zip(rows.multiplicities, cell.multiplicities.tolist(), strict=True) if wanted is not None
     ]
     multiplicities = -sum(wanted != has for wanted, has in known)
-    held = amounts(cell.sites.numbers, cell.sites.occupancies)
+    held = species_amounts(cell.sites.numbers, cell.sites.occupancies)
     fits = fits_units = 0
     if formula:
         scale = _scale(held, formula)
@@ -322,7 +322,7 @@ def _check_multiplicities(rows: Rows, cell: Cell, remarks: Remarks) -> None:
 
 def _check_formula(block: Block, rows: Rows, cell: Cell, formula: Mapping[str, float], remarks: Remarks) -> None:
     """Compare the atoms with the formula, and with the hydrogens that the file says are attached to them."""
-    held = amounts(cell.sites.numbers, cell.sites.occupancies)
+    held = species_amounts(cell.sites.numbers, cell.sites.occupancies)
     attached = float(cell.weights @ rows.hydrogens)
     differences = []
     if formula:

@@ -11,13 +11,7 @@ if TYPE_CHECKING:
 
 
 def checked_targets(y: ArrayLike, n: int) -> NDArray[np.float64]:
-    """Give the property, of shape (n,) or (n, 1), as an array of n finite numbers.
-
-    Raises
-    ------
-    ValueError
-        Another shape, or values that are no numbers, NaN or infinite.
-    """
+    """Give the property, of shape (n,) or (n, 1), as an array of n finite numbers."""
     if y is None:
         raise ValueError("a regressor requires y to be passed, but the target y is None")
     targets = np.asarray(y)

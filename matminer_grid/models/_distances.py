@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from matminer_grid.featurizers import ChemistryFeaturizer
 
+SURROUNDINGS = ("coordination", "valence", "slow")
+"""Ways in which neighbours are weighted."""
+
 START_WEIGHTS = {
     "composition": 0.045,
     "sites": 0.09,
@@ -38,18 +41,8 @@ START_WEIGHTS = {
 
 FAMILIES = {
     "composition": ("composition", "sites", "statistics"),
-    "structure": (
-        "grid",
-        "relative grid",
-        "near",
-        "order",
-        "coordination, coordination",
-        "coordination, valence",
-        "coordination, slow",
-    ),
-    "bonding": tuple(
-        f"{kind}, {weight}" for kind in ("neighbors", "differences") for weight in ("coordination", "valence", "slow")
-    ),
+    "structure": ("grid", "relative grid", "near", "order", *(f"coordination, {kind}" for kind in SURROUNDINGS)),
+    "bonding": tuple(f"{what}, {kind}" for what in ("neighbors", "differences") for kind in SURROUNDINGS),
     "stiffness": ("charge", "global", "moduli", "stiffness", "stiffness ratios"),
 }
 """Blocks of features by what they describe."""

@@ -199,8 +199,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X
-            Structures as for :meth:`fit`.
+        X : structures, as for :meth:`fit`
         return_std : bool, default False
             Whether to give the standard deviation too: half the width of the interval that covers 68.3 %.
 
@@ -216,10 +215,8 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
-            Called before :meth:`fit`.
-        TypeError, ValueError
-            A structure is invalid.
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            Called before :meth:`fit`; or a structure is invalid.
         """
         crystals, vectors = self._read(X)
         values, variances = self.process_.predict(vectors, self.n_local if return_std else 0, self.n_jobs)
@@ -229,14 +226,9 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
         return self._to_unit(values), (self._to_unit(values + half) - self._to_unit(values - half)) / 2
 
     def predict_interval(self, X: Any, coverage: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Give the intervals that hold the property with a probability, calibrated on the leave-one-out residuals.
+        """Give the intervals that hold the property with a probability between 0 and 1, the coverage.
 
-        Parameters
-        ----------
-        X
-            As for :meth:`predict`, with its errors and warnings.
-        coverage : float, default 0.95
-            The probability, between 0 and 1.
+        They are calibrated on the leave-one-out residuals. `X`, errors and warnings are those of :meth:`predict`.
 
         Returns
         -------
@@ -300,10 +292,6 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
 
     def compare_shells(self, structure: Structure | Crystal, row: int, n_groups: int = 100) -> FloatArray:
         """Give the EMD of each of the first `n_groups` neighbour shells to those of the training crystal of this row, in Å.
-
-        Returns
-        -------
-        ndarray of shape (n_groups,)
 
         Raises
         ------

@@ -96,12 +96,7 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Predict the property of crystals.
-
-        Parameters
-        ----------
-        X : structures or DescribedCrystals
-            As for :meth:`fit`.
+        """Predict the property of crystals, given as for :meth:`fit`.
 
         Returns
         -------
@@ -110,10 +105,8 @@ class GRIDNeighborsRegressor(RegressorMixin, BaseEstimator):
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
-            Called before :meth:`fit`.
-        TypeError, ValueError
-            A structure is invalid, or an element has no place in the composition metric.
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            Called before :meth:`fit`; or as there.
         """
         if not hasattr(self, "search_"):
             raise NotFittedError("this GRIDNeighborsRegressor is not fitted yet: call fit with known crystals first")

@@ -1,8 +1,7 @@
-"""A Gaussian process whose kernel is exp(-Manhattan distance), robust to outliers, judged by closed-form leave-one-out.
+"""A Gaussian process whose covariance is exp(-weighted Manhattan distance), judged by closed-form leave-one-out.
 
-The covariance of two crystals is K = exp(-sum_k w_k |x_k - x'_k|): a product of Laplacian kernels, one for each earth mover's
-distance. The noise of each training crystal grows with its leave-one-out residual, as in the EM algorithm for Student's t, so that
-failed calculations lose their say.
+The noise of each training crystal grows with its leave-one-out residual, as in the EM algorithm for Student's t, so that failed
+calculations lose their say.
 """
 
 from __future__ import annotations
@@ -60,21 +59,9 @@ def covariance(left: SingleArray, right: SingleArray, n_jobs: int | None = None)
 class LaplacianProcess:
     """A process that has learned the values of n crystals. All variances are relative to that of the process.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d)
-        Weighted.
-    targets, coefficients : ndarray of shape (n,)
-        Values, and what predicts others as mean + covariance @ coefficients.
-    mean : float
-    base_noise : float
-        Variance of the noise of a crystal that is no outlier.
-    noise : ndarray of shape (n,)
-        Variance of the noise of each.
-    residuals : ndarray of shape (n,)
-        Value minus leave-one-out prediction.
-    ratios : ndarray
-        Sizes of residuals over the standard deviations that a prediction would state, ascending; :meth:`calibrated` fills them.
+    Values are predicted as mean + covariance @ coefficients. `base_noise` is the variance of the noise of a crystal that is no
+    outlier, `noise` that of each, `residuals` values minus leave-one-out predictions, and `ratios` their sizes over the standard
+    deviations that a prediction would state, ascending, filled by :meth:`calibrated`.
     """
 
     vectors: SingleArray
@@ -160,10 +147,7 @@ class LaplacianProcess:
     ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
         """Weigh the nearest training crystals in a prediction from them alone, their mean unknown.
 
-        Returns
-        -------
-        rows, shares, similarities : ndarray of shape (n_near,)
-            Training crystals from the largest share down, shares, which add up to 1, and covariances with the one row of `vectors`.
+        Gives rows from the largest share down, shares, which add up to 1, and covariances with the one row of `vectors`.
         """
         similarities = covariance(vectors, self.vectors, n_jobs)[0].astype(np.float64)
         near = np.argsort(-similarities, kind="stable")[:n_near]
@@ -193,29 +177,9 @@ def tune(
 ) -> tuple[FloatArray, float]:
     """Find the weight of each block and the noise by gradient descent on the leave-one-out error.
 
-    The error is the pseudo-Huber loss of the residuals, which tends to their absolute value; a weak prior keeps the logarithms of
-    the weights near where they start.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d)
-        Unweighted.
-    y : ndarray of shape (n,)
-    blocks : list of slice
-        Columns of each block.
-    start : ndarray of shape (n_blocks,)
-        Weights to start from.
-    noise : float
-        Noise to start from.
-    iterations : int
-        Steps of the L-BFGS algorithm in each of two rounds; outliers are found anew in between.
-    prior : float
-        Strength of the prior.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_blocks,)
-    noise : float
+    The error is the pseudo-Huber loss of the residuals, which tends to their absolute value; a prior keeps the logarithms of the
+    weights near where they start. In each of two rounds the L-BFGS algorithm takes `iterations` steps; outliers are found anew in
+    between. The vectors (n, d) are not weighted; `blocks` are columns that have a weight in common.
     """
     n = len(y)
     spread = np.repeat(np.arange(len(blocks)), [block.stop - block.start for block in blocks])

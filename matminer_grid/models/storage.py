@@ -22,22 +22,7 @@ FORMAT = 2
 
 
 def save_arrays(path: str | Path, kind: str, parameters: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write the arrays of a model; the file appears complete or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-    kind : str
-        Name of the model's class.
-    parameters : dict
-        What JSON can hold, and numpy's numbers.
-    arrays : dict of str to ndarray
-
-    Raises
-    ------
-    TypeError, OSError
-        A parameter is nothing that JSON can hold; the file can't be written.
-    """
+    """Write the arrays of a model of a class, and parameters that JSON can hold; the file appears complete or not at all."""
     header = {"format": FORMAT, "version": __version__, "kind": kind, "parameters": dict(parameters), "arrays": list(arrays)}
     text = json.dumps(header, default=_plain)
     with replacing(Path(path)) as file:
@@ -45,13 +30,7 @@ def save_arrays(path: str | Path, kind: str, parameters: Mapping[str, Any], arra
 
 
 def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the parameters and arrays that :func:`save_arrays` wrote.
-
-    Raises
-    ------
-    OSError, ValueError
-        The file can't be read; it is cut short, no model or another one, or was written in another format or by another version.
-    """
+    """Read the parameters and arrays that :func:`save_arrays` wrote; a ValueError says why a file is no such model."""
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))

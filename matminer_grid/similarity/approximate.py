@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from matminer_grid._threads import n_threads
 from matminer_grid._validation import check_whole
 from matminer_grid.crystals.elements import substitution_dissimilarity
-from matminer_grid.similarity.grid_index import TIE
+from matminer_grid.similarity.grid_index import TIE, ranked
 from matminer_grid.similarity.search import EMDSearch
 from matminer_grid.similarity.site_index import SiteIndex
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from matminer_grid.similarity.described import DescribedCrystals
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
-    from matminer_grid.similarity.search import Answer
+    from matminer_grid.similarity.grid_index import Answer
 
 LINKS = 16
 """Neighbours that the graph of the index links a reference to; twice as many in its lowest layer."""
@@ -98,19 +98,12 @@ class ApproximateEMDSearch(EMDSearch):
         self.n_candidates = n_candidates
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002  scikit-learn's signature
-        """Take in the references and build the index.
-
-        Parameters
-        ----------
-        X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or DescribedCrystals
-        y : ignored
+        """Take in the references, given as for :meth:`EMDSearch.fit`, and build the index.
 
         Raises
         ------
-        ImportError
-            FAISS is not installed.
-        TypeError, ValueError
-            As :meth:`EMDSearch.fit`.
+        ImportError, TypeError, ValueError
+            FAISS is not installed; or as :meth:`EMDSearch.fit`.
         """
         faiss = _faiss()
         check_whole("n_candidates", self.n_candidates)
@@ -158,8 +151,7 @@ class ApproximateEMDSearch(EMDSearch):
             others = rows[k:][bounds[k:] <= totals.max() + TIE]
             rows = np.append(rows[:k], others)
             totals = np.append(totals, self._index.totals(prepared, query, others))
-            best = np.lexsort((rows, np.rint(totals / TIE)))[:k]
-            return totals[best], rows[best], len(rows), len(rows) if weighs_elements else 0
+            return *ranked(totals, rows, k), len(rows), len(rows) if weighs_elements else 0
 
         return rank
 

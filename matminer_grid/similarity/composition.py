@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 from tqdm.auto import tqdm
 
-from matminer_grid._threads import n_processes, n_threads
+from matminer_grid._threads import n_processes, with_progress
 from matminer_grid._validation import check_choice
 from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
@@ -18,8 +18,6 @@ from matminer_grid.kernels.environments import DIFFERENT
 from matminer_grid.kernels.transport import NO_CLOSED_FORM, comes_later, transport_cost, transport_costs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike, NDArray
 
 CHUNK_SIZE = 64
@@ -65,11 +63,9 @@ def composition_emd(
 
     Raises
     ------
-    TypeError
-        An entry is no composition.
-    ValueError
-        The metric is unknown; a formula can't be read, is empty or has a negative amount; an element is none of the metric's, or
-        none at all.
+    TypeError, ValueError
+        An entry is no composition; the metric is unknown; a formula can't be read, is empty or has a negative amount; an element is
+        none of the metric's, or none at all.
 
     References
     ----------
@@ -107,10 +103,12 @@ def vectors_emd(
         others = a if b is None else b
         distances = np.empty((len(a), len(others)))
 
-        def manhattan(start: int, stop: int) -> NDArray[np.float64]:
-            return cdist(a[start:stop], others, "cityblock")
+        def fill(start: int) -> int:
+            rows = slice(start, start + CHUNK_SIZE)
+            distances[rows] = cdist(a[rows], others, "cityblock")
+            return len(a[rows])
 
-        _fill(distances, manhattan, n_jobs, prefer="threads", pbar=pbar)
+        with_progress(fill, range(0, len(a), CHUNK_SIZE), n_jobs, _bar(len(a), pbar))
         return distances
 
     # crystals share compositions: each pair of different ones is solved once
@@ -118,7 +116,14 @@ def vectors_emd(
     distinct_b, row_b = (distinct_a, row_a) if b is None else _distinct(b)
     costs = np.zeros((len(distinct_a), len(distinct_b)))
     index = SubstitutionIndex(distinct_b)
-    _fill(costs, _Transport(distinct_a, index, upper=b is None), n_jobs, prefer="processes", pbar=pbar)
+    starts, n_jobs = range(0, len(costs), CHUNK_SIZE), n_processes(n_jobs)
+    rows = Parallel(n_jobs=n_jobs if len(starts) > 1 else 1, prefer="processes", return_as="generator")(
+        delayed(_transport_rows)(distinct_a, index, start, upper=b is None) for start in starts
+    )
+    with tqdm(**_bar(len(costs), pbar)) as bar:
+        for start, chunk in zip(starts, rows, strict=True):
+            costs[start : start + CHUNK_SIZE] = chunk
+            bar.update(len(chunk))
     if b is None:
         costs += costs.T
     return costs[row_a[:, None], row_b]
@@ -192,37 +197,15 @@ class SubstitutionIndex:
         return np.maximum(from_query, from_references, out=from_query)
 
     def lower_bounds_of(self, query: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Bound the earth mover's distance from a query to some of the references from below: as the elements of the query go.
+        """Bound the earth mover's distance from a query to some rows (m,) of the references from below, less tightly.
 
-        Parameters
-        ----------
-        query : ndarray of shape (78,)
-            Element fractions.
-        rows : ndarray of shape (m,)
-            The references meant.
-
-        Returns
-        -------
-        ndarray of shape (m,)
-            Not above :meth:`lower_bounds`, which takes the way back into account too.
+        Bounds of shape (m,) are not above :meth:`lower_bounds`, which takes the way back into account too.
         """
         elements = query.nonzero()[0]
         return query[elements] @ self._nearest[elements[:, None], rows]
 
     def emd(self, query: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute the earth mover's distance from a query to some of the references.
-
-        Parameters
-        ----------
-        query : ndarray of shape (78,)
-            Element fractions.
-        rows : ndarray of shape (m,)
-            The references to compare with.
-
-        Returns
-        -------
-        ndarray of shape (m,)
-        """
+        """Compute the earth mover's distances, shape (m,), from a query (78,) to some rows (m,) of the references."""
         elements = query.nonzero()[0]
         amounts = query[elements]
         references = self._fractions.data
@@ -265,39 +248,18 @@ def substitution_emd_pair(
     return cost
 
 
-class _Transport:
-    """Rows of a matrix of costs, for worker processes; above the diagonal only if `upper`."""
-
-    def __init__(self, fractions: NDArray[np.float64], index: SubstitutionIndex, *, upper: bool) -> None:
-        self.fractions = fractions
-        self.index = index
-        self.upper = upper
-
-    def __call__(self, start: int, stop: int) -> NDArray[np.float64]:
-        costs = np.zeros((stop - start, len(self.index)))
-        for row in range(start, stop):
-            first = row + 1 if self.upper else 0
-            costs[row - start, first:] = self.index.emd(self.fractions[row], np.arange(first, len(self.index)))
-        return costs
+def _transport_rows(fractions: NDArray[np.float64], index: SubstitutionIndex, start: int, *, upper: bool) -> NDArray[np.float64]:
+    """Compute rows of a matrix of costs, for a worker process; above the diagonal only if `upper`."""
+    queries = fractions[start : start + CHUNK_SIZE]
+    costs = np.zeros((len(queries), len(index)))
+    for i, query in enumerate(queries):
+        first = start + i + 1 if upper else 0
+        costs[i, first:] = index.emd(query, np.arange(first, len(index)))
+    return costs
 
 
-def _fill(
-    matrix: NDArray[np.float64],
-    compute_rows: Callable[[int, int], NDArray[np.float64]],
-    n_jobs: int | None,
-    *,
-    prefer: str,
-    pbar: bool,
-) -> None:
-    chunks = [(start, min(start + CHUNK_SIZE, len(matrix))) for start in range(0, len(matrix), CHUNK_SIZE)]
-    n_jobs = n_processes(n_jobs) if prefer == "processes" else n_threads(n_jobs)
-    results = Parallel(n_jobs=n_jobs if len(chunks) > 1 else 1, prefer=prefer, return_as="generator")(
-        delayed(compute_rows)(*chunk) for chunk in chunks
-    )
-    with tqdm(desc="composition EMD", total=len(matrix), disable=not pbar, delay=2) as bar:
-        for (start, stop), rows in zip(chunks, results, strict=True):
-            matrix[start:stop] = rows
-            bar.update(stop - start)
+def _bar(total: int, shown: bool) -> dict[str, Any]:
+    return {"desc": "composition EMD", "total": total, "disable": not shown, "delay": 2}
 
 
 def _distinct(fractions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

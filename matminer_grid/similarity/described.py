@@ -56,26 +56,14 @@ class DescribedCrystals:
 
     @property
     def grids(self) -> Histograms:
-        """GRID features.
-
-        Raises
-        ------
-        ValueError
-            The crystals were described by their sites.
-        """
+        """GRID features, of crystals that were described by them."""
         if not isinstance(self.structure, Histograms):
             raise ValueError('crystals described with resolution="sites" have no GRIDs; resolution="grid" makes them')  # noqa: TRY004
         return self.structure
 
     @property
     def sites(self) -> Sites:
-        """What each site sees.
-
-        Raises
-        ------
-        ValueError
-            The crystals were described by their GRIDs.
-        """
+        """What each site sees, of crystals that were described by sites."""
         if not isinstance(self.structure, Sites):
             raise ValueError('crystals described with resolution="grid" have no sites; resolution="sites" makes them')  # noqa: TRY004
         return self.structure
@@ -93,13 +81,7 @@ class DescribedCrystals:
 
     @classmethod
     def concatenate(cls, parts: Iterable[DescribedCrystals]) -> DescribedCrystals:
-        """Stack described crystals, in their order.
-
-        Raises
-        ------
-        ValueError
-            There are none, or they were described in different ways.
-        """
+        """Stack crystals that were described in one way, in their order."""
         parts = list(parts)
         if not parts:
             raise ValueError("at least one part is needed")

@@ -200,9 +200,8 @@ class CrystalDissimilarity(BaseEstimator):
 
     def _sites(self, crystals: CrystalTable, featurizer: GRIDFeaturizer, n_jobs: int | None) -> Sites:
         crystals = scaled_to_common_volume(crystals) if self.scale_volume else crystals
-        return Sites.from_crystals(crystals, self.elements, cutoff=featurizer.cutoff, n_groups=featurizer.n_groups, n_jobs=n_jobs)[
-            0
-        ]
+        settings: dict[str, Any] = {"cutoff": featurizer.cutoff, "n_groups": featurizer.n_groups}
+        return Sites.from_crystals(crystals, self.elements, **settings, n_jobs=n_jobs)[0]
 
     def _grids(self, X: Any, features: Any, featurizer: GRIDFeaturizer, n_jobs: int | None, pbar: bool) -> Histograms:
         if features is None:
@@ -224,7 +223,7 @@ class CrystalDissimilarity(BaseEstimator):
         Parameters
         ----------
         A, B : structures or DescribedCrystals
-            As for :meth:`describe`; without `B` those of `A` are compared with each other.
+            As for :meth:`describe`, with its errors; without `B` those of `A` are compared with each other.
         n_jobs : int, optional
             Number of threads, and of processes for the metric "substitution"; see :func:`~matminer_grid._threads.n_threads`.
         pbar : bool, default False
@@ -233,11 +232,6 @@ class CrystalDissimilarity(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_A, n_B)
-
-        Raises
-        ------
-        TypeError, ValueError
-            As :meth:`describe`.
         """
         a = self.describe(A, n_jobs=n_jobs, pbar=pbar)
         b = a if B is None or B is A else self.describe(B, n_jobs=n_jobs, pbar=pbar)
@@ -254,21 +248,7 @@ class CrystalDissimilarity(BaseEstimator):
         return out
 
     def distance(self, a: Any, b: Any) -> float:
-        """Evaluate the dissimilarity of two crystals.
-
-        Parameters
-        ----------
-        a, b : pymatgen.core.Structure or Crystal
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        TypeError, ValueError
-            As :meth:`describe`.
-        """
+        """Evaluate the dissimilarity of two crystals, each a Structure or Crystal; errors are those of :meth:`describe`."""
         matrix = self.pairwise(a, b)
         if matrix.shape != (1, 1):
             raise ValueError(f"two crystals are needed, not {matrix.shape[0]} and {matrix.shape[1]}: pairwise compares many")
@@ -280,10 +260,6 @@ class CrystalDissimilarity(BaseEstimator):
         Parameters
         ----------
         a, b : pymatgen.core.Structure or Crystal
-
-        Returns
-        -------
-        Comparison
 
         Raises
         ------
@@ -366,13 +342,7 @@ class CrystalDissimilarity(BaseEstimator):
 
 
 def checked_dissimilarity(dissimilarity: Any) -> CrystalDissimilarity:
-    """Give an estimator a copy of its dissimilarity, the default one for None.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is no CrystalDissimilarity, or has a parameter that is invalid.
-    """
+    """Give an estimator a checked copy of its dissimilarity, the default one for None."""
     if dissimilarity is None:
         return CrystalDissimilarity()
     if not isinstance(dissimilarity, CrystalDissimilarity):

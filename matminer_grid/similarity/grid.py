@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
-from matminer_grid._threads import n_threads
+from matminer_grid._threads import n_threads, with_progress
 from matminer_grid._validation import check_number, check_whole
 from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.kernels import emd as kernels
@@ -257,13 +255,9 @@ def histograms_emd(
         kernels.emd_tile(left.indptr, left.indices, left.data, tile, *blocks, first_block, out)
         return len(tile) * (len(order) - first_block * kernels.BLOCK)
 
-    tiles = Parallel(n_jobs=n_threads(n_jobs), require="sharedmem", return_as="generator_unordered", batch_size=1)(
-        delayed(fill)(start) for start in range(0, len(rows), TILE)
-    )
     total = len(left) * (len(left) + kernels.BLOCK) // 2 if square else out.size
-    with tqdm(desc="GRID EMD", total=total, unit="pair", unit_scale=True, delay=2, disable=not pbar) as bar:
-        for pairs in tiles:
-            bar.update(pairs)
+    bar = {"desc": "GRID EMD", "total": total, "unit": "pair", "unit_scale": True, "delay": 2, "disable": not pbar}
+    with_progress(fill, range(0, len(rows), TILE), n_jobs, bar, batch_size=1)
     if square:
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))

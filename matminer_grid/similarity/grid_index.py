@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,15 +25,28 @@ FIRST_CANDIDATES = 32
 """References that are evaluated first, to know how near a neighbour must be."""
 
 
-class GridIndex:
-    """References, ready to be compared with one query at a time.
+def ranked(totals: NDArray[np.float64], rows: NDArray[np.int64], k: int | None = None) -> tuple[Any, Any]:
+    """Give distances and rows, the first k of them, in the order of the distances; ties go to the lower row."""
+    order = np.lexsort((rows, np.rint(totals / TIE)))[:k]
+    return totals[order], rows[order]
 
-    Parameters
-    ----------
-    dissimilarity : CrystalDissimilarity
-        Its resolution is "grid".
-    references : DescribedCrystals
-    """
+
+def first_rows(bounds: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Find rows of the lowest bounds, some more than the k that are asked for; infinite bounds are left out."""
+    n = max(FIRST_CANDIDATES, 4 * k)
+    rows = np.argpartition(bounds, n)[:n] if n < len(bounds) else np.arange(len(bounds))
+    return rows[np.isfinite(bounds[rows])]
+
+
+def manhattan(point: NDArray[np.float64], references: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compute the Manhattan distances from a point (d,) to some rows (m,) of the references (n, d)."""
+    out = np.empty(len(rows))
+    kernels.manhattan_to_rows(point, references, rows, out)
+    return out
+
+
+class GridIndex:
+    """References, ready to be compared with one query at a time, for the resolution "grid"."""
 
     def __init__(self, dissimilarity: CrystalDissimilarity, references: DescribedCrystals) -> None:
         self.dissimilarity = dissimilarity
@@ -60,10 +73,8 @@ class GridIndex:
         bounds = self.dissimilarity.grid_weight * grid_bounds + composition_bounds
         if left_out >= 0:
             bounds[left_out] = np.inf
-        first = max(FIRST_CANDIDATES, 4 * k)
-        rows = np.argpartition(bounds, first)[:first] if first < len(bounds) else np.arange(len(bounds))
-        rows = rows[np.isfinite(bounds[rows])]
-        totals = self._grid_part(queries, query, rows) + self._composition_part(queries, query, rows)
+        rows = first_rows(bounds, k)
+        totals = self.totals(queries, query, rows)
         evaluated = transported = len(rows)
         limit = np.partition(totals, k - 1)[k - 1] + TIE
         bounds[rows] = np.inf
@@ -83,8 +94,7 @@ class GridIndex:
                 rows = np.append(rows, others[part])
                 transported += len(part)
                 limit = np.partition(totals, k - 1)[k - 1] + TIE
-        best = np.lexsort((rows, np.rint(totals / TIE)))[:k]
-        return totals[best], rows[best], evaluated, transported if self.dissimilarity.composition_metric is not None else 0
+        return *ranked(totals, rows, k), evaluated, transported if self.dissimilarity.composition_metric is not None else 0
 
     def within(self, queries: DescribedCrystals, query: int, radius: float, left_out: int) -> Answer:
         """Answer one query: the references within a radius, as for :meth:`nearest`."""
@@ -95,9 +105,7 @@ class GridIndex:
         start, stop = np.searchsorted(self._sums, (means.sum() - reach, means.sum() + reach))
         rows = self._order[start:stop]
         rows = rows[rows != left_out]
-        bounds = np.empty(len(rows))
-        kernels.manhattan_to_rows(means, self._means, rows, bounds)
-        bounds *= self.dissimilarity.grid_weight
+        bounds = self.dissimilarity.grid_weight * manhattan(means, self._means, rows)
         if self._substitution is None:  # on the scale the composition EMD is cheaper than the GRID EMD, by substitution dearer
             near = bounds <= bound_limit
             rows, bounds = rows[near], bounds[near]
@@ -110,9 +118,7 @@ class GridIndex:
         transported = len(rows)
         totals += self._composition_part(queries, query, rows)
         near = totals <= limit
-        rows, totals = rows[near], totals[near]
-        order = np.lexsort((rows, np.rint(totals / TIE)))
-        return totals[order], rows[order], evaluated, transported if self.dissimilarity.composition_metric is not None else 0
+        return *ranked(totals[near], rows[near]), evaluated, transported if self.dissimilarity.composition_metric is not None else 0
 
     def _grid_part(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         out = np.zeros(len(rows))
@@ -136,7 +142,7 @@ class GridIndex:
         if self._substitution is not None:
             out = self._substitution.emd(queries.compositions[query], rows)
         elif self.dissimilarity.composition_metric is not None:
-            kernels.manhattan_to_rows(queries.compositions[query], self.references.compositions, rows, out)
+            out = manhattan(queries.compositions[query], self.references.compositions, rows)
         return self.dissimilarity.composition_weight * out
 
     def totals(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -145,9 +151,7 @@ class GridIndex:
 
     def bounds(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Bound the dissimilarities of a query to some references from below."""
-        out = np.empty(len(rows))
-        kernels.manhattan_to_rows(queries.grids.means[query] * self.scales, self._means, rows, out)
-        out *= self.dissimilarity.grid_weight
+        out = self.dissimilarity.grid_weight * manhattan(queries.grids.means[query] * self.scales, self._means, rows)
         if self._substitution is not None:
             of_compositions = self._substitution.lower_bounds_of(queries.compositions[query], rows)
             return out + self.dissimilarity.composition_weight * of_compositions

@@ -67,14 +67,7 @@ class Histograms:
 
     @classmethod
     def from_features(cls, X: ArrayLike | scipy.sparse.sparray, n_groups: int, name: str = "X") -> Histograms:
-        """Check features and compress them; an array (n_groups, n_bins) that can't be features is the GRID of one crystal.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Not two-dimensional, of a width that is no multiple of n_groups, with values that are NaN, infinite or negative, with a
-            group that sums to more than 1, or with groups that are not in the order of their distances.
-        """
+        """Check features and compress them; an array (n_groups, n_bins) that can't be features is the GRID of one crystal."""
         check_whole("n_groups", n_groups)
         sparse = _compressed(X, name)
         try:
@@ -122,13 +115,7 @@ class Histograms:
 
 
 def group_scales(n_groups: int, bin_size: float, group_weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Factor of each group's cumulative histograms in the EMD: weight (scaled to the mean 1) times bin size over n_groups.
-
-    Raises
-    ------
-    ValueError
-        Weights of the wrong number, negative, not finite or all zero.
-    """
+    """Factor of each group's cumulative histograms in the EMD: weight (scaled to the mean 1) times bin size over n_groups."""
     if group_weights is None:
         return np.full(n_groups, bin_size / n_groups)
     weights = np.asarray(group_weights, dtype=np.float64)

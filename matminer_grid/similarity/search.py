@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from tqdm.auto import tqdm
 
-from matminer_grid._threads import n_threads
+from matminer_grid._threads import n_threads, with_progress
 from matminer_grid._validation import check_number, check_whole
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity
 from matminer_grid.similarity.grid_index import GridIndex
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matminer_grid.similarity.described import DescribedCrystals
-
-    Answer = tuple[NDArray[np.float64], NDArray[np.int64], int, int]
+    from matminer_grid.similarity.grid_index import Answer
 
 CHUNK_SIZE = 16
 """Queries answered in one go by a thread."""
@@ -137,10 +134,8 @@ class EMDSearch(BaseEstimator):
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
-            Called before :meth:`fit`.
-        TypeError, ValueError
-            n_neighbors is below 1 or above the number of references, or the queries are invalid.
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            Called before :meth:`fit`; n_neighbors is below 1 or above the number of references; or the queries are invalid.
         """
         queries = self._queries(X)
         k = check_whole("n_neighbors", self.n_neighbors if n_neighbors is None else n_neighbors)
@@ -161,32 +156,23 @@ class EMDSearch(BaseEstimator):
 
         Parameters
         ----------
-        X : structures or DescribedCrystals, optional
-            The queries, as for :meth:`fit`. Without them the references themselves are the queries, none its own neighbour.
         radius : float, optional
             Largest dissimilarity; one equal to it counts as within, to 1e-9. That of the constructor by default.
-        return_distance : bool, default True
-            Whether to hand back the distances too.
-        pbar : bool, default False
-            Whether to show a progress bar.
+        X, return_distance, pbar
+            As for :meth:`kneighbors`.
 
         Returns
         -------
-        distances : ndarray of shape (n_queries,) of ndarrays
-            Dissimilarities, ascending; left out without `return_distance`.
-        indices : ndarray of shape (n_queries,) of ndarrays
-            Rows of the references.
+        distances, indices : ndarray of shape (n_queries,) of ndarrays
+            As from :meth:`kneighbors`.
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
-            Called before :meth:`fit`.
-        TypeError, ValueError
-            The radius is no number, negative or not finite, or the queries are invalid.
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`kneighbors`; or the radius is no number, negative or not finite.
         """
         queries = self._queries(X)
         limit = check_number("radius", self.radius if radius is None else radius)
-
         prepared = self._index.prepare(queries)
 
         def answer(query: int) -> Answer:
@@ -215,16 +201,12 @@ class EMDSearch(BaseEstimator):
             answers[queries.start : queries.stop] = [answer(query) for query in queries]
             return len(queries)
 
-        chunks = Parallel(n_jobs=n_threads(self.n_jobs), require="sharedmem", return_as="generator_unordered")(
-            delayed(answer_chunk)(start) for start in range(0, n_queries, CHUNK_SIZE)
-        )
-        with tqdm(desc="neighbours", total=n_queries, disable=not pbar) as bar:
-            for answered in chunks:
-                bar.update(answered)
+        bar = {"desc": "neighbours", "total": n_queries, "disable": not pbar}
+        with_progress(answer_chunk, range(0, n_queries, CHUNK_SIZE), self.n_jobs, bar)
+        distances, rows, evaluated, transported = ([answer[part] for answer in answers] for part in range(4))
         pairs = max(1, n_queries * available)
-        self.evaluated_share_ = sum(evaluated for _, _, evaluated, _ in answers) / pairs
-        self.transported_share_ = sum(transported for _, _, _, transported in answers) / pairs
-        return [distances for distances, _, _, _ in answers], [rows for _, rows, _, _ in answers]
+        self.evaluated_share_, self.transported_share_ = sum(evaluated) / pairs, sum(transported) / pairs
+        return distances, rows
 
 
 def _ragged(arrays: list[NDArray[Any]]) -> NDArray[np.object_]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from matminer_grid.kernels.emd import manhattan_to_all, manhattan_to_rows
+from matminer_grid.kernels.emd import manhattan_to_all
 from matminer_grid.kernels.sites import nearest_by_sites, site_dissimilarities
-from matminer_grid.similarity.grid_index import FIRST_CANDIDATES, TIE
+from matminer_grid.similarity.grid_index import TIE, first_rows, manhattan, ranked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,20 +16,14 @@ if TYPE_CHECKING:
     from matminer_grid.kernels.environments import Environments
     from matminer_grid.similarity.described import DescribedCrystals
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
-
-    Answer = tuple[NDArray[np.float64], NDArray[np.int64], int, int]
+    from matminer_grid.similarity.grid_index import Answer
 
 
 class Vectors(NamedTuple):
     """Crystals with the vectors that bound their dissimilarities.
 
-    Parameters
-    ----------
-    environments : Environments
-    first : ndarray of shape (n, n_groups + n_elements)
-        Weighted mean distances at each rank and compositions.
-    second : ndarray of shape (n, n_elements)
-        Weighted mean surroundings.
+    `first` are weighted mean distances at each rank and compositions, shape (n, n_groups + n_elements), and `second` weighted mean
+    surroundings, shape (n, n_elements).
     """
 
     environments: Environments
@@ -43,12 +37,6 @@ class SiteIndex:
     Every plan couples the sites of two crystals rank by rank, their elements, and what surrounds them, so the differences of the
     crystals' mean distances, compositions and mean surroundings add up to no more than the dissimilarity. The first two are
     computed for all references, the third for those that may still be near.
-
-    Parameters
-    ----------
-    dissimilarity : CrystalDissimilarity
-        Its resolution is "sites".
-    references : DescribedCrystals
     """
 
     def __init__(self, dissimilarity: CrystalDissimilarity, references: DescribedCrystals) -> None:
@@ -70,17 +58,14 @@ class SiteIndex:
         manhattan_to_all(queries.first[query], self.references.first, bounds)
         if left_out >= 0:
             bounds[left_out] = np.inf
-        n_first = max(FIRST_CANDIDATES, 4 * k)
-        rows = np.argpartition(bounds, n_first)[:n_first] if n_first < len(bounds) else np.arange(len(bounds))
-        rows = rows[np.isfinite(bounds[rows])]
+        rows = first_rows(bounds, k)
         bounds_of_rows, bounds[rows] = bounds[rows], np.inf
         best = np.full(k, np.inf)
         rows, totals, looked_at = self._evaluate(queries, query, rows, bounds_of_rows, best)
         others = np.nonzero(bounds <= best[-1] + TIE)[0]
         more, more_totals, more_looked_at = self._evaluate(queries, query, others, bounds[others], best)
         rows, totals = np.concatenate((rows, more)), np.concatenate((totals, more_totals))
-        chosen = np.lexsort((rows, np.rint(totals / TIE)))[:k]
-        return totals[chosen], rows[chosen], looked_at + more_looked_at, len(rows)
+        return *ranked(totals, rows, k), looked_at + more_looked_at, len(rows)
 
     def _evaluate(
         self,
@@ -91,18 +76,13 @@ class SiteIndex:
         best: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
         """Evaluate rows in the order of both bounds, until none can be among the best, which are kept up to date."""
-        both = bounds + self._second_bounds(queries, query, rows)
+        both = bounds + manhattan(queries.second[query], self.references.second, rows)
         order = np.argsort(both, kind="stable")
         order = order[both[order] <= best[-1] + TIE]
         totals = np.empty(len(order))
         own, known = queries.environments, self.references.environments
         n = nearest_by_sites(own, query, known, rows[order], both[order], self.weights, best, TIE, totals)
         return rows[order][:n], totals[:n], len(rows)
-
-    def _second_bounds(self, queries: Vectors, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        out = np.empty(len(rows))
-        manhattan_to_rows(queries.second[query], self.references.second, rows, out)
-        return out
 
     def within(self, queries: Vectors, query: int, radius: float, left_out: int) -> Answer:
         """Answer one query: the references within a radius, as for :meth:`nearest`."""
@@ -112,16 +92,14 @@ class SiteIndex:
         start, stop = np.searchsorted(self._sums, (own_sum - bound_limit, own_sum + bound_limit))
         rows = self._order[start:stop]
         rows = rows[rows != left_out]
-        bounds = np.empty(len(rows))
-        manhattan_to_rows(queries.first[query], self.references.first, rows, bounds)
+        bounds = manhattan(queries.first[query], self.references.first, rows)
         near = bounds <= bound_limit
         rows, bounds = rows[near], bounds[near]
         looked_at = len(rows)
-        rows = rows[bounds + self._second_bounds(queries, query, rows) <= bound_limit]
+        rows = rows[bounds + manhattan(queries.second[query], self.references.second, rows) <= bound_limit]
         totals = self.totals(queries, query, rows)
         near = totals <= limit
-        order = np.lexsort((rows[near], np.rint(totals[near] / TIE)))
-        return totals[near][order], rows[near][order], looked_at, len(rows)
+        return *ranked(totals[near], rows[near]), looked_at, len(rows)
 
     def totals(self, queries: Vectors, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Evaluate the dissimilarities of a query to some references."""
@@ -131,6 +109,5 @@ class SiteIndex:
 
     def bounds(self, queries: Vectors, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Bound the dissimilarities of a query to some references from below."""
-        out = np.empty(len(rows))
-        manhattan_to_rows(queries.first[query], self.references.first, rows, out)
-        return out + self._second_bounds(queries, query, rows)
+        of_first = manhattan(queries.first[query], self.references.first, rows)
+        return of_first + manhattan(queries.second[query], self.references.second, rows)

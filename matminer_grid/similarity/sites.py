@@ -7,10 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
-from matminer_grid._threads import in_threads, n_threads, new_flag
+from matminer_grid._threads import in_threads, n_threads, new_flag, with_progress
 from matminer_grid.crystals.elements import MODIFIED_PETTIFOR, MODIFIED_PETTIFOR_ELEMENTS, species_symbol
 from matminer_grid.kernels.environments import PROBLEMS, Environments, environments_batch
 from matminer_grid.kernels.sites import SiteWeights, mean_environments, site_dissimilarities
@@ -111,13 +109,7 @@ class Sites:
     def from_crystals(
         cls, crystals: CrystalTable, elements: str, *, cutoff: float, n_groups: int, n_jobs: int | None = None
     ) -> tuple[Sites, NDArray[np.int64]]:
-        """Describe valid crystals; gives also the point of each species, counted from 0 in each crystal.
-
-        Raises
-        ------
-        ValueError
-            A crystal holds a species without a place on the scale, sites that coincide, or too many distinct sites.
-        """
+        """Describe valid crystals; gives also the point of each species, counted from 0 in each crystal."""
         codes, graded = _places(crystals, elements), elements != "identity"
         species = _species_offsets(crystals)
         bounds = np.searchsorted(crystals.site_offsets, np.arange(0, crystals.site_offsets[-1], CHUNK_SITES))
@@ -234,11 +226,7 @@ def site_matrix(
             out[rows, row] = found
         return len(rows)
 
-    filled = Parallel(n_jobs=n_threads(n_jobs), require="sharedmem", return_as="generator_unordered")(
-        delayed(fill)(row) for row in range(len(out))
-    )
     total = len(out) * (len(out) - 1) // 2 if b is None else out.size
-    with tqdm(desc="site dissimilarity", total=total, unit="pair", unit_scale=True, delay=2, disable=not pbar) as bar:
-        for pairs in filled:
-            bar.update(pairs)
+    bar = {"desc": "site dissimilarity", "total": total, "unit": "pair", "unit_scale": True, "delay": 2, "disable": not pbar}
+    with_progress(fill, range(len(out)), n_jobs, bar)
     return out

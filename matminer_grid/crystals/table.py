@@ -129,7 +129,7 @@ class CrystalTable(Sequence[Crystal]):
         return table
 
     def errors(self) -> dict[int, ValueError]:
-        """Find the rows that are no valid crystals: what :class:`Crystal` raises for each, by row."""
+        """Find the rows that are no valid crystals; gives a dict of them to the ValueErrors that :class:`Crystal` raises."""
         edges = np.linalg.norm(self.lattices, axis=2).prod(axis=1)
         with np.errstate(invalid="ignore"):
             volumes = np.abs(np.linalg.det(self.lattices))

@@ -275,8 +275,9 @@ class CrystalDissimilarity(BaseEstimator):
         >>> compared = CrystalDissimilarity(resolution="sites").compare(cesium_chloride, cesium_bromide)
         >>> [(match.a, match.b, round(match.geometry, 2)) for match in compared.matches]
         [('Cl 1b', 'Br 1b', 0.3), ('Cs 1a', 'Cs 1a', 0.3)]
-        >>> round(compared.geometry, 2), compared.elements, round(compared.neighbors, 9), round(compared.at_equal_volume, 2)
-        (0.3, 0.5, 0.5, 1.0)
+        >>> parts = compared.geometry, compared.elements, compared.neighbors, compared.at_equal_volume
+        >>> [round(part, 2) for part in parts]
+        [0.3, 0.5, 0.5, 1.0]
         """
         self._checked()
         if self.resolution != "sites":

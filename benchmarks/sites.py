@@ -162,11 +162,9 @@ def agreement(data: ElasticityTable, limit: int, seed: int) -> tuple[dict[str, A
     weights = 1 / formulas.groupby(formulas).transform("size").to_numpy()
     curves = {}
     for name, values in distances.items():
-        curves[name] = {}
-        for scale, reading in ((True, "scaled volumes"), (False, "volumes as they are")):
-            false, true, _ = roc_curve(matched[scale], -values, sample_weight=weights)
-            area = float(roc_auc_score(matched[scale], -values, sample_weight=weights))
-            curves[name][reading] = {"false": false.tolist(), "true": true.tolist(), "area": area}
+        false, true, _ = roc_curve(matched[True], -values, sample_weight=weights)
+        area = float(roc_auc_score(matched[True], -values, sample_weight=weights))
+        curves[name] = {"false": false.tolist(), "true": true.tolist(), "area": area}
     own = _seconds_a_pair(SITES["sites"].describe(crystals), place)
     counts = {"pairs": len(rows), "match, scaled": int(matched[True].sum()), "match, as they are": int(matched[False].sum())}
     counts |= {"StructureMatcher ms, median": float(np.median(took)) * 1e3, "ours µs, median": float(np.median(own)) * 1e6}
@@ -302,14 +300,11 @@ def check(
 
 def draw_curves(curves: dict[str, Any], path: Path) -> None:
     """Draw which share of the pairs that StructureMatcher matches, and of the others, lies within a radius."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.4), sharey=True, layout="constrained")
-    for ax, reading in zip(axes, ("scaled volumes", "volumes as they are"), strict=True):
-        for (name, by_reading), line in zip(curves.items(), ("-", "--", "-.", ":"), strict=True):
-            curve = by_reading[reading]
-            ax.plot(curve["false"], curve["true"], line, label=f"{name}: {curve['area']:.3f}")
-        ax.set(title=f"StructureMatcher, {reading}", xlabel="share of pairs that don't match")
-        ax.legend(frameon=False, fontsize="small", loc="lower right")
-    axes[0].set_ylabel("share of pairs that match")
+    figure, ax = plt.subplots(figsize=(5, 4.4), layout="constrained")
+    for (name, curve), line in zip(curves.items(), ("-", "--", "-.", ":"), strict=True):
+        ax.plot(curve["false"], curve["true"], line, label=f"{name}: {curve['area']:.3f}")
+    ax.set(xlabel="share of pairs that don't match", ylabel="share of pairs that match")
+    ax.legend(frameon=False, fontsize="small", loc="lower right")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
@@ -337,10 +332,7 @@ def draw_path(points: list[dict[str, Any]], path: Path) -> None:
 
 def write_sites_page(path: Path, results: dict[str, Any]) -> None:
     """Write the page of what sites.json holds."""
-    areas = [
-        {"dissimilarity": name} | {f"area, {reading}": curve["area"] for reading, curve in by_reading.items()}
-        for name, by_reading in results["curves"].items()
-    ]
+    areas = [{"dissimilarity": name, "area": curve["area"]} for name, curve in results["curves"].items()]
     sections = [
         Section("claims", "What is claimed, and what comes out", [pd.DataFrame(results["claims"])]),
         Section("pairs", "Which method tells apart what", [pd.DataFrame(results["pairs"])]),

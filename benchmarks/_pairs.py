@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -98,6 +98,30 @@ def homometric(sign: int) -> Structure:
     second = np.array([[0, 0, 0], [0, 3, 5], [4, 1, 2]])
     points = (first[:, None] + sign * second[None]).reshape(-1, 3) % 12
     return Structure(Lattice.cubic(18), ["Fe"] * len(points), points / 12)
+
+
+class PathPoint(NamedTuple):
+    """A crystal on a path.
+
+    Parameters
+    ----------
+    shift : float
+        How far it has come, in Å.
+    structure : Structure
+    """
+
+    shift: float
+    structure: Structure
+
+
+def tetragonal_path() -> list[PathPoint]:
+    """Move Ti of SrTiO3 along [001], towards an oxygen, in steps of 0.02 Å."""
+    points = []
+    for shift in np.arange(0, 1.21, 0.02).round(2).tolist():
+        structure = perovskite()
+        structure.translate_sites([1], [0, 0, shift / 3.905])
+        points.append(PathPoint(shift, structure))
+    return points
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Draw the pictures of README and site: the GRID of SrTiO3, as figure 1b of the report (10.5258/SOTON/P0038), and an EMD."""
+"""Draw the pictures of README and site.
+
+They are the GRID of SrTiO3, as figure 1b of the report (10.5258/SOTON/P0038), an EMD, and matched sites.
+"""
 
 from itertools import product
 from pathlib import Path
@@ -9,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pymatgen.core import Lattice, Structure
 
-from matminer_grid import GRIDFeaturizer, grid_emd_by_group
-from matminer_grid.plotting import plot_grid
+from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, grid_emd_by_group
+from matminer_grid.plotting import plot_grid, plot_parts, plot_site_matches
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 EDGE = 3.905
@@ -82,9 +85,26 @@ def emd_of_a_group() -> Figure:
     return figure
 
 
+def site_matches() -> Figure:
+    """Draw which sites of normal MgAl2O4 become which of the inverse, and what the dissimilarity is made of."""
+    normal, inverse = (
+        Structure.from_spacegroup("Fd-3m", Lattice.cubic(8.083), [*metals, "O"], [[0] * 3, [5 / 8] * 3, [0.3874] * 3])
+        for metals in (("Mg", "Al"), ("Al", {"Mg": 0.5, "Al": 0.5}))
+    )
+    dissimilarity = CrystalDissimilarity(resolution="sites")
+    compared = dissimilarity.compare(normal, inverse)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8), width_ratios=(1.3, 1), layout="constrained")
+    first, second = [match.a for match in compared.matches], [match.b for match in compared.matches]
+    plot_site_matches(first, second, [m.share for m in compared.matches], [m.cost for m in compared.matches], ax=left)
+    left.set_title("MgAl$_2$O$_4$: normal → inverse")
+    parts = {"distances": 10 * compared.geometry, "elements": compared.elements, "surroundings": compared.neighbors}
+    plot_parts(parts, ax=right)
+    return figure
+
+
 def main() -> None:
     """Write the pictures."""
-    for draw, dpi in ((grid_srtio3, 160), (emd_of_a_group, 110)):
+    for draw, dpi in ((grid_srtio3, 160), (emd_of_a_group, 110), (site_matches, 110)):
         path = IMAGES / f"{draw.__name__}.png"
         draw().savefig(path, dpi=dpi, metadata={"Software": None})
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")

@@ -30,6 +30,7 @@ KEPT = {
     "bulk_modulus": ("entries", "test_entries", "rows"),
     "model": ("target", "entries", "cv", "mean", "folds"),
     "parameters": ("entries", "folds", "seed", "rows"),
+    "sites": ("pairs", "judged", "curves", "nearest", "times"),
     "speed": ("structure", "pair", "search", "scaling", "ratios"),
 }
 """What is kept of each benchmark's results, beside where they come from."""
@@ -53,6 +54,8 @@ def keep(results: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     for name, keys in sorted(KEPT.items(), key=lambda item: -len(item[1])):
         if all(key in results for key in (*keys, *PROVENANCE)):
             content = {key: results[key] for key in (*PROVENANCE, *keys)}
+            if name == "sites":
+                content["curves"] = {one: curve["area"] for one, curve in results["curves"].items()}
             if name == "bulk_modulus":
                 scores = [f"{score}{end}" for score in SCORES for end in ("", " low", " high")]
                 content["rows"] = [{key: row.get(key) for key in (*ROW, *scores)} for row in results["rows"]]
@@ -134,6 +137,23 @@ def speed(content: dict[str, Any]) -> list[str]:
     return [*parts, markdown(pd.DataFrame(ratios)), markdown(pd.DataFrame(scaling))]
 
 
+def sites(content: dict[str, Any]) -> list[str]:
+    """Make the tables of benchmarks.sites."""
+    shown = ["pair", "is", "sites", "sites, identity", "GRID (Å)", "RDF (Å)", "PDD (Å)", "composition", "StructureMatcher"]
+    judged = content["judged"]
+    agreement = (
+        f"Of {judged['pairs']:,} pairs of one formula that are near at one volume, StructureMatcher matches "
+        f"{judged['match, scaled']}. It takes {judged['StructureMatcher ms, median']:.3g} ms a pair, the site dissimilarity "
+        f"{judged['ours µs, median']:.3g} µs (medians): {judged['times faster, median']:.0f} times as fast in the median pair, "
+        f"{judged['times faster, in all']:.0f} times over all of them."
+    )
+    areas = [{"dissimilarity": name, "area under the curve": area} for name, area in content["curves"].items()]
+    times = [{"what": name, "time": float(f"{value:.3g}")} for name, value in content["times"].items()]
+    frames = [pd.DataFrame(content["pairs"])[shown], pd.DataFrame(areas), pd.DataFrame(content["nearest"]), pd.DataFrame(times)]
+    pairs, areas_of_all, nearest, took = map(markdown, frames)
+    return [pairs, agreement, areas_of_all, nearest, took]
+
+
 def model(content: dict[str, Any]) -> list[str]:
     """Make the table of benchmarks.model: each score's mean over the folds."""
     rows = [{"score": header(name).replace("_", " "), "mean over the folds": value} for name, value in content["mean"].items()]
@@ -147,6 +167,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "bulk_modulus": bulk_modulus,
     "speed": speed,
     "model": model,
+    "sites": sites,
 }
 
 

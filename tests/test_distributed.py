@@ -224,6 +224,16 @@ class TestMatrix:
         with pytest.raises(ValueError, match="begun with dissimilarity"):
             emd_matrix(client, left, path, right, **options | {"dissimilarity": CrystalDissimilarity(FEATURIZER, grid_weight=1.0)})
 
+    def test_by_sites(self, client, crystals, tmp_path):
+        dissimilarity = CrystalDissimilarity(FEATURIZER, resolution="sites")
+        some = crystals[:60]
+        matrix = load_emd_matrix(emd_matrix(client, some, tmp_path / "matrix", dissimilarity=dissimilarity, block_size=25))
+        np.testing.assert_array_equal(matrix, dissimilarity.pairwise(some))
+        found = kneighbors(client, write(some, tmp_path / "known", 3), some[:9], n_neighbors=3, dissimilarity=dissimilarity)
+        expected = EMDSearch(dissimilarity).fit(some).kneighbors(some[:9], 3)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+
     def test_a_worker_that_is_killed(self, client, described, tmp_path):
         options = {"dissimilarity": GRID_ONLY, "block_size": 16}
         expected = load_emd_matrix(emd_matrix(client, described, tmp_path / "undisturbed", **options))

@@ -9,7 +9,7 @@ import numpy as np
 from matminer_grid.kernels._jit import jit
 from matminer_grid.kernels.environments import DIFFERENT
 from matminer_grid.kernels.plans import optimal_plan
-from matminer_grid.kernels.steps import REACH, difference_by_count, difference_by_rank, difference_of_shares
+from matminer_grid.kernels.steps import REACH, difference_by_count, difference_by_rank, differences_of_shares
 
 
 class SiteWeights(NamedTuple):
@@ -97,48 +97,54 @@ def _own_parts(means, start, n_points, n_columns, factors):
 
 
 @jit
-def ground_distances(env, i, env_b, j, weights, out):
-    """Fill the three parts of the distance of each point of a crystal to each of another, without their weights.
-
-    Parameters
-    ----------
-    env, env_b : Environments; i, j : int
-        Two crystals.
-    weights : SiteWeights
-    out : (3, n_i, n_j)
-        Filled with the difference of distances in Å, of elements and of what surrounds them in units of the scale.
-    """
-    graded = weights.graded
+def _coupling(env, i, env_b, j, graded):
+    """Split the distance of two points' surroundings into sums of either side and terms that need both; see _scale_terms."""
     places, n_a = env.elements[i], env.elements[i + 1] - env.elements[i]
     places_b, n_b = env_b.elements[j], env_b.elements[j + 1] - env_b.elements[j]
     a, b = env.places[places : places + n_a], env_b.places[places_b : places_b + n_b]
-    columns, columns_b = n_a - int(graded), n_b - int(graded)
     to_a, to_b = np.zeros(n_a), np.zeros(n_b)
     terms, lengths = np.empty((n_a + n_b, 2), np.int64), np.empty(n_a + n_b)
     if graded:
         n_terms, constant = _scale_terms(a, n_a, b, n_b, to_a, to_b, terms, lengths)
     else:
         n_terms, constant = _identity_terms(a, n_a, b, n_b, to_a, to_b, terms, lengths)
+    columns, columns_b = n_a - int(graded), n_b - int(graded)
     first, first_b = env.points[i], env_b.points[j]
-    n, m = env.points[i + 1] - first, env_b.points[j + 1] - first_b
-    own = _own_parts(env.means, env.means_from[first], n, columns, to_a)
-    own_b = _own_parts(env_b.means, env_b.means_from[first_b], m, columns_b, to_b)
-    whole = env.whole[i] and env_b.whole[j]
-    ranks = weights.ranks
+    own = _own_parts(env.means, env.means_from[first], env.points[i + 1] - first, columns, to_a)
+    own_b = _own_parts(env_b.means, env_b.means_from[first_b], env_b.points[j + 1] - first_b, columns_b, to_b)
+    return terms, lengths, n_terms, columns, columns_b, own, own_b, constant
+
+
+@jit
+def _direct_parts(env, i, env_b, j, weights, coupling, out):
+    """Fill out (3, n_i, n_j) with what is quickly known: differences of distances and of elements, and a bound of the third part.
+
+    The third, of surroundings, is bounded by the differences of their means; the bound is exact where there are no terms.
+    """
+    terms, lengths, n_terms, columns, columns_b, own, own_b, constant = coupling
     # taken out of the tuples once: numba counts references each time
-    species, steps, distances, counts_from, counts = env.species, env.steps, env.distances, env.counts_from, env.counts
-    balls, times, shares_from, shares = env.balls, env.times, env.shares_from, env.shares
-    species_b, steps_b, distances_b, counts_from_b, counts_b = (
+    places, species, steps, distances, counts_from, counts = (
+        env.places[env.elements[i] :],
+        env.species,
+        env.steps,
+        env.distances,
+        env.counts_from,
+        env.counts,
+    )
+    places_b, species_b, steps_b, distances_b, counts_from_b, counts_b = (
+        env_b.places[env_b.elements[j] :],
         env_b.species,
         env_b.steps,
         env_b.distances,
         env_b.counts_from,
         env_b.counts,
     )
-    balls_b, times_b, shares_from_b, shares_b = env_b.balls, env_b.times, env_b.shares_from, env_b.shares
-    for u in range(n):
+    means, means_b = env.means[env.means_from[env.points[i]] :], env_b.means[env_b.means_from[env_b.points[j]] :]
+    first, first_b, ranks = env.points[i], env_b.points[j], weights.ranks
+    whole = env.whole[i] and env_b.whole[j]
+    for u in range(own.size):
         p = first + u
-        for v in range(m):
+        for v in range(own_b.size):
             q = first_b + v
             if whole:
                 out[0, u, v] = difference_by_rank(distances, steps[p], distances_b, steps_b[q], ranks)
@@ -146,26 +152,54 @@ def ground_distances(env, i, env_b, j, weights, out):
                 out[0, u, v] = difference_by_count(
                     counts, counts_from[p], distances, steps[p], counts_b, counts_from_b[q], distances_b, steps_b[q], ranks
                 )
-            apart = abs(a[species[p]] - b[species_b[q]])
-            out[1, u, v] = apart if graded or apart == 0.0 else DIFFERENT
-            around = 0.0
-            if n_terms > 0:
-                around = difference_of_shares(
-                    times,
-                    balls[p],
-                    shares,
-                    shares_from[p],
-                    columns,
-                    times_b,
-                    balls_b[q],
-                    shares_b,
-                    shares_from_b[q],
-                    columns_b,
-                    terms,
-                    lengths,
-                    n_terms,
-                )
-            out[2, u, v] = max(0.0, constant + (own[u] + own_b[v]) + around / REACH)
+            apart = abs(places[species[p]] - places_b[species_b[q]])
+            out[1, u, v] = apart if weights.graded or apart == 0.0 else DIFFERENT
+            around = constant + (own[u] + own_b[v])
+            for term in range(n_terms):
+                mean, other = means[u * columns + terms[term, 0]], means_b[v * columns_b + terms[term, 1]]
+                around += lengths[term] * abs(mean - other)
+            out[2, u, v] = max(0.0, around)
+
+
+@jit
+def _surroundings(env, i, env_b, j, coupling, wanted, out):
+    """Fill the exact differences of surroundings into out (n_i, n_j) where they are wanted, two at a time."""
+    terms, lengths, n_terms, columns, columns_b, own, own_b, constant = coupling
+    balls, times, shares_from, shares = env.balls, env.times, env.shares_from, env.shares
+    balls_b, times_b, shares_from_b, shares_b = env_b.balls, env_b.times, env_b.shares_from, env_b.shares
+    first, first_b = env.points[i], env_b.points[j]
+    for u in range(own.size):
+        ball, from_ = balls[first + u], shares_from[first + u]
+        v = -1
+        for other in range(own_b.size + 1):
+            if other < own_b.size and not wanted[u, other]:
+                continue
+            if v < 0:
+                v = other
+                continue
+            last = other == own_b.size
+            q, r = first_b + v, first_b + (v if last else other)
+            around, around_other = differences_of_shares(
+                times,
+                ball,
+                shares,
+                from_,
+                columns,
+                times_b,
+                balls_b[q],
+                balls_b[r],
+                shares_b,
+                shares_from_b[q],
+                shares_from_b[r],
+                columns_b,
+                terms,
+                lengths,
+                n_terms,
+            )
+            out[u, v] = max(0.0, constant + (own[u] + own_b[v]) + around / REACH)
+            if not last:
+                out[u, other] = max(0.0, constant + (own[u] + own_b[other]) + around_other / REACH)
+            v = -1
 
 
 @jit
@@ -200,17 +234,57 @@ def _comes_first(env, i, env_b, j):
 
 
 @jit
+def _have_the_same_elements(env, i, env_b, j):
+    first, first_b, n = env.elements[i], env_b.elements[j], env.elements[i + 1] - env.elements[i]
+    if env_b.elements[j + 1] - first_b != n:
+        return False
+    same = True
+    for k in range(n):
+        same &= env.places[first + k] == env_b.places[first_b + k]
+    return same
+
+
+@jit
 def site_plan(env, i, env_b, j, weights):
-    """Give the dissimilarity of two crystals, the plan (n_i, n_j) that it is the cost of, and the parts of its ground distances."""
+    """Compare two crystals.
+
+    Surroundings take most of the time. Where both crystals have the same elements, those of different elements are bounded from
+    below, and computed only if the best plan by these bounds turns an element into another: else it is the best plan.
+
+    Returns
+    -------
+    total : float
+        The dissimilarity.
+    plan : (n_i, n_j)
+        Mass that goes from each point to each, at the least cost.
+    parts : (3, n_i, n_j)
+        Differences of points, without weights: of distances in Å, of elements, and of surroundings, exact where mass goes.
+    """
     p, q = env.points[i], env_b.points[j]
     n, m = env.points[i + 1] - p, env_b.points[j + 1] - q
     parts, costs, plan = np.empty((3, n, m)), np.empty((n, m)), np.empty((n, m))
-    ground_distances(env, i, env_b, j, weights, parts)
-    for u in range(n):
-        for v in range(m):
-            costs[u, v] = weights.geometry * parts[0, u, v] + weights.elements * parts[1, u, v] + weights.neighbors * parts[2, u, v]
-    total = optimal_plan(costs, env.masses[p : p + n], env_b.masses[q : q + m], plan)
-    return total, plan, parts
+    coupling = _coupling(env, i, env_b, j, weights.graded)
+    _direct_parts(env, i, env_b, j, weights, coupling, parts)
+    n_terms = coupling[2]
+    wanted = np.ones((n, m), np.bool_)
+    bounded = n_terms > 0 and n > 2 and m > 2 and _have_the_same_elements(env, i, env_b, j)
+    if bounded:
+        for u in range(n):
+            for v in range(m):
+                wanted[u, v] = env.species[p + u] == env_b.species[q + v]
+    while True:
+        if n_terms > 0:
+            _surroundings(env, i, env_b, j, coupling, wanted, parts[2])
+        for u in range(n):
+            for v in range(m):
+                costs[u, v] = (
+                    weights.geometry * parts[0, u, v] + weights.elements * parts[1, u, v] + weights.neighbors * parts[2, u, v]
+                )
+        total = optimal_plan(costs, env.masses[p : p + n], env_b.masses[q : q + m], plan)
+        if not bounded or not (np.logical_not(wanted) & (plan > 0.0)).any():
+            return total, plan, parts
+        wanted = np.logical_not(wanted)
+        bounded = False
 
 
 @jit
@@ -222,10 +296,10 @@ def site_dissimilarity(env, i, env_b, j, weights):
 
 
 @jit
-def site_dissimilarities(env, i, env_b, rows, weights, out):
-    """Fill the dissimilarities of a crystal to some of others into out (m,)."""
+def site_dissimilarities(env, rows, env_b, rows_b, weights, out):
+    """Fill the dissimilarities of pairs of crystals, rows (m,) of either side, into out (m,)."""
     for k in range(rows.size):
-        out[k] = site_dissimilarity(env, i, env_b, rows[k], weights)
+        out[k] = site_dissimilarity(env, rows[k], env_b, rows_b[k], weights)
 
 
 @jit

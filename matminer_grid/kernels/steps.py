@@ -63,3 +63,36 @@ def difference_of_shares(times, i, shares, j, n_columns, other_times, k, other_s
         k += other_step
         m += other_step * other_columns
     return total
+
+
+@jit
+def differences_of_shares(
+    times, i, shares, j, n_columns, other_times, k, k_2, other_shares, m, m_2, other_columns, terms, lengths, n_terms
+):
+    """Compare a point with two others at once, as difference_of_shares does it: the processor need not wait for either."""
+    i_2, j_2 = i, j
+    total, total_2 = 0.0, 0.0
+    time, time_2 = 0.0, 0.0
+    while time < REACH or time_2 < REACH:
+        upper, other_upper = times[i + 1], other_times[k + 1]
+        upper_2, other_upper_2 = times[i_2 + 1], other_times[k_2 + 1]
+        following, following_2 = min(upper, other_upper), min(upper_2, other_upper_2)
+        apart, apart_2 = 0.0, 0.0
+        for term in range(n_terms):
+            column, other_column = terms[term, 0], terms[term, 1]
+            apart += lengths[term] * abs(shares[j + column] - other_shares[m + other_column])
+            apart_2 += lengths[term] * abs(shares[j_2 + column] - other_shares[m_2 + other_column])
+        total += (following - time) * apart
+        total_2 += (following_2 - time_2) * apart_2
+        time, time_2 = following, following_2
+        step, other_step = (upper <= time) & (time < REACH), (other_upper <= time) & (time < REACH)
+        step_2, other_step_2 = (upper_2 <= time_2) & (time_2 < REACH), (other_upper_2 <= time_2) & (time_2 < REACH)
+        i += step
+        j += step * n_columns
+        k += other_step
+        m += other_step * other_columns
+        i_2 += step_2
+        j_2 += step_2 * n_columns
+        k_2 += other_step_2
+        m_2 += other_step_2 * other_columns
+    return total, total_2

@@ -57,7 +57,8 @@ def plot_site_matches(
         _, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
     norm = mpl.colors.Normalize(0, values.max() or 1.0)
     colors = mpl.colormaps["cividis_r"](norm(values))
-    left, right = _stacked(first, widths), _stacked(second, widths)
+    left = _stacked(first, widths, np.arange(len(widths)))
+    right = _stacked(second, widths, left)  # where most of their bands begin, so that few cross
     x = np.linspace(0, 1, 60)
     bend = x**2 * (3 - 2 * x)
     for color, below_left, below_right, width in zip(colors, left, right, widths, strict=True):
@@ -77,9 +78,11 @@ def plot_site_matches(
     return ax
 
 
-def _stacked(names: Sequence[str], widths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where each band begins, if those of one name lie together, in the order of the names' first bands."""
-    order: list[int] = [i for name in dict.fromkeys(names) for i, other in enumerate(names) if other == name]
+def _stacked(names: Sequence[str], widths: NDArray[np.float64], places: NDArray[Any]) -> NDArray[np.float64]:
+    """Find where each band begins, if those of one name lie together, ordered by the mean of their places."""
+    of_name = {name: [i for i, other in enumerate(names) if other == name] for name in names}
+    means = {name: np.average(places[own], weights=widths[own]) for name, own in of_name.items()}
+    order = [i for name in sorted(of_name, key=lambda name: means[name]) for i in of_name[name]]
     starts = np.empty(len(widths))
     starts[order] = np.cumsum(widths[order]) - widths[order]
     return starts

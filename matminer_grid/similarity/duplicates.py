@@ -65,7 +65,7 @@ def find_duplicates(
 
     Groups are the connected components of the pairs: two crystals of a group may be farther apart than the tolerance, if others
     lie between them. The GRID is blind to which element sits where, and to mirror images: two orders of the same elements on one
-    lattice are 0 apart. Where that matters, look at the pairs, for example with pymatgen's StructureMatcher.
+    lattice are 0 apart. Where that matters, take ``CrystalDissimilarity(resolution="sites")``; mirror images are alike for both.
 
     Parameters
     ----------

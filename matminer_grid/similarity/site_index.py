@@ -104,7 +104,8 @@ class SiteIndex:
     def totals(self, queries: Vectors, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Evaluate the dissimilarities of a query to some references."""
         out = np.empty(len(rows))
-        site_dissimilarities(queries.environments, query, self.references.environments, rows, self.weights, out)
+        own = np.full(len(rows), query)
+        site_dissimilarities(queries.environments, own, self.references.environments, rows, self.weights, out)
         return out
 
     def bounds(self, queries: Vectors, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -220,7 +220,7 @@ def site_matrix(
     def fill(row: int) -> int:
         rows = np.arange(row + 1 if b is None else 0, out.shape[1])
         found = np.empty(len(rows))
-        site_dissimilarities(a.environments, row, other.environments, rows, weights, found)
+        site_dissimilarities(a.environments, np.full(len(rows), row), other.environments, rows, weights, found)
         out[row, rows] = found
         if b is None:
             out[rows, row] = found

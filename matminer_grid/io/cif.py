@@ -346,8 +346,13 @@ def _properties(block: Block) -> dict[str, Any]:
     names, values = (block.texts(tag) for tag in PROPERTY_TAGS)
     out: dict[str, Any] = {}
     for name, value in zip(names or (), values or (), strict=False):
-        try:
-            out[str(name)] = None if value is None else json.loads(value)
-        except ValueError:
-            out[str(name)] = value
+        text = str(name)
+        out[str(_json(text)) if text.startswith('"') else text] = None if value is None else _json(value)
     return out
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

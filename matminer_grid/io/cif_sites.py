@@ -25,7 +25,7 @@ MAX_OCCUPANCY = 1.05
 UNITS_IN_LAST_PLACE = 2.5
 """How far apart, in units of the last printed digit, rounding puts images of a special position."""
 
-COARSEST, FINEST = 5e-3, 1e-5
+COARSEST, FINEST = 5e-3, 1e-6
 """Bounds of that distance, in fractions of the cell."""
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)(?:\(\d*\))?\s*")

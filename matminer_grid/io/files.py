@@ -111,7 +111,7 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     >>> [record.error for record in read_structures_from("missing.cif")]
     ['there is no such file or folder']
     """
-    return _summarised(read_batches(paths, n_jobs=n_jobs))
+    return _summarised(read_batches(paths, n_jobs=n_jobs, with_properties=True))
 
 
 def _summarised(batches: Iterable[StructureBatch]) -> Iterator[StructureRecord]:
@@ -133,19 +133,21 @@ def warn_of(n: int, first: str) -> None:
         warnings.warn(f"{n} {noun} read with warnings, the first: {first}", UserWarning, stacklevel=3)
 
 
-def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int | None = None) -> Iterator[StructureBatch]:
-    """Read what :func:`read_structures_from` reads, many structures at a time, in columns."""
-    return (batch for _, batch in read_groups([paths], n_jobs=n_jobs))
+def read_batches(
+    paths: str | Path | Iterable[str | Path], *, n_jobs: int | None = None, with_properties: bool = False
+) -> Iterator[StructureBatch]:
+    """Read what :func:`read_structures_from` reads, many structures at a time, in columns; properties of Parquet if asked for."""
+    return (batch for _, batch in _read([paths], n_processes(n_jobs), with_properties))
 
 
 def read_groups(
     groups: Iterable[str | Path | Iterable[str | Path]], *, n_jobs: int | None = None
 ) -> Iterator[tuple[int, StructureBatch]]:
     """Read groups of files, one after another without a pause between them; each batch comes with the number of its group."""
-    return _read(groups, n_processes(n_jobs))
+    return _read(groups, n_processes(n_jobs), with_properties=False)
 
 
-def _read(groups: Iterable[Any], n_jobs: int) -> Iterator[tuple[int, StructureBatch]]:
+def _read(groups: Iterable[Any], n_jobs: int, with_properties: bool) -> Iterator[tuple[int, StructureBatch]]:
     pending: deque[tuple[int, list[Any], Future[list[StructureBatch]] | None]] = deque()
 
     def first() -> Iterator[tuple[int, StructureBatch]]:
@@ -153,7 +155,7 @@ def _read(groups: Iterable[Any], n_jobs: int) -> Iterator[tuple[int, StructureBa
         return ((number, batch) for batch in _result(chunk, future))
 
     for number, paths in enumerate(groups):
-        for chunk in _chunks(_sources(paths)):
+        for chunk in _chunks(_sources(paths, with_properties)):
             parallel = n_jobs > 1 and isinstance(chunk[0], Source)
             pending.append((number, chunk, _executor(n_jobs).submit(_parse_chunk, chunk) if parallel else None))
             if n_jobs == 1 or len(pending) > WINDOW * n_jobs:
@@ -210,6 +212,8 @@ def parse_source(source: Source) -> list[Parsed]:
         found = parse_structures(content, source.kind)
     except ValueError as error:
         return [Parsed(source.name, error=str(error))]
+    if source.properties:
+        found = [one._replace(properties={**one.properties, **source.properties}) for one in found]
     if len(found) == 1:
         return [found[0]._replace(name=source.name)]
     return [
@@ -288,7 +292,9 @@ def _kind(name: str) -> str | None:
     return format_of(bare)
 
 
-def _sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Source | StructureRecord | StructureBatch]:
+def _sources(
+    paths: str | Path | Iterable[str | Path], with_properties: bool
+) -> Iterator[Source | StructureRecord | StructureBatch]:
     for found in _find(paths):
         if isinstance(found, StructureRecord):
             yield found
@@ -299,7 +305,7 @@ def _sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Source | Stru
             if kind == "lines":
                 yield from _lines(found)
             elif kind == "parquet":
-                yield from read_rows(found)
+                yield from read_rows(found, with_properties=with_properties)
             elif kind == "ase":
                 yield from read_ase_database(found)
             else:

@@ -17,7 +17,7 @@ from matminer_grid._files import replacing
 from matminer_grid._version import __version__
 from matminer_grid.io.files import find_structure_files, read_batches
 from matminer_grid.io.parquet import OPTIONAL, PROVENANCE, REQUIRED
-from matminer_grid.io.records import stack, stacked
+from matminer_grid.io.records import stack, stacked, strictly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,6 +112,7 @@ def import_crystals(
     *,
     overwrite: bool = False,
     n_jobs: int | None = None,
+    strict: bool = False,
     pbar: bool = False,
 ) -> ImportReport:
     """Gather the crystals of files, folders and archives in one Parquet file, which is read a thousand times faster than CIFs.
@@ -128,6 +129,8 @@ def import_crystals(
         Whether to replace an existing file.
     n_jobs : int, optional
         Processes that parse files, one by default, -1 for one a core.
+    strict : bool
+        Whether warnings count as errors.
     pbar : bool
         Whether to show progress.
 
@@ -165,7 +168,8 @@ def import_crystals(
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
         gathered = Path(folder) / "crystals.parquet"
         with tqdm(desc="import", unit=" structures", disable=not pbar) as bar:
-            n_crystals = _gather(files, gathered, report, n_jobs, bar)
+            batches = read_batches(files, n_jobs=n_jobs, with_properties=True)
+            n_crystals = _gather(map(strictly, batches) if strict else batches, gathered, report, bar)
         if not n_crystals:
             first = "".join(f": {name}: {error}" for name, error in list(report.errors.items())[:1])
             raise ValueError(f"no crystal in {', '.join(_names(inputs))}{first}")
@@ -174,12 +178,12 @@ def import_crystals(
     return replace(report, n_crystals=n_crystals)
 
 
-def _gather(files: list[Path], path: Path, report: ImportReport, n_jobs: int | None, bar: Any) -> int:
+def _gather(read: Iterable[StructureBatch], path: Path, report: ImportReport, bar: Any) -> int:
     """Write the crystals with their properties as JSON, and give their number."""
     n_crystals = 0
     with ExitStack() as closing:
         writer: pq.ParquetWriter | None = None
-        for batches in _row_groups(read_batches(files, n_jobs=n_jobs, with_properties=True)):
+        for batches in _row_groups(read):
             names, crystals, failed = stack(batches)
             found, properties = stacked(batches, "warnings"), stacked(batches, "properties")
             report.errors.update({names[row]: error for row, error in failed.items()})

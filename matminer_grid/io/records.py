@@ -170,6 +170,14 @@ def _is_told(message: str, kind: str, known: tuple[str, ...]) -> bool:
     return any(message in text for text in known) or (kind == "species" and any("read as a dummy" in text for text in known))
 
 
+def strictly(batch: StructureBatch) -> StructureBatch:
+    """Take the warnings of a batch for errors."""
+    warned = {row: "; ".join(texts) for row, texts in batch.warnings.items() if row not in batch.errors}
+    read = [row for row in range(len(batch)) if row not in batch.errors]
+    crystals = batch.crystals[np.array([row not in warned for row in read], dtype=bool)]
+    return StructureBatch(batch.names, crystals, dict(sorted((batch.errors | warned).items())), batch.notes, {}, batch.properties)
+
+
 def stack(batches: Sequence[StructureBatch]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:
     """Give the names of all structures, the crystals that could be read, and the errors of the others by row."""
     names: list[str] = []

@@ -237,8 +237,9 @@ def _numbers(
         numbers[row] = one.number
         if one.other is not None and formula:
             first, second = (species_symbol(number) in formula for number in (one.number, one.other))
-            numbers[row] = one.other if second and not first else one.number
-            if first != second:
+            if second and not first:
+                numbers[row] = one.other
+            if first != second and (second or not one.hydrogens):
                 continue
         if one.warning:
             warnings[one.warning] = None

@@ -62,7 +62,7 @@ def numbers_of(symbols: Iterable[str]) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=4096)
 def species_of_type(symbol: str) -> Species:
-    """Read a type symbol, such as ``Na``, ``Fe3+``, ``O2-``, ``OH``.
+    """Read a type symbol, such as ``Na``, ``Fe3+``, ``O2-``, ``OH``; `other` is the element that ``HO`` and ``ND`` may be too.
 
     Raises
     ------
@@ -72,12 +72,13 @@ def species_of_type(symbol: str) -> Species:
     text = symbol.strip()
     match = _CHARGED.fullmatch(text)
     letters = match.group(1) if match else ""
-    is_element = len(letters) < 3 and letters == letters.capitalize() and number_of(letters) is not None
+    is_element = len(letters) < 3 and letters in {letters.capitalize(), letters.lower()} and number_of(letters) is not None
     for charge in (r"[+-]\d*$", r"\d[+-]$"):
         group = re.sub(r"[-\s]", "", re.sub(charge, "", text)).upper()
         if group in GROUPS and not is_element:
             atom, hydrogens = GROUPS[group]
-            return Species(number_of(atom), f"{text} is read as {atom}: its {hydrogens} H have no position", hydrogens)
+            said = f"{text} is read as {atom}: its {hydrogens} H have no position"
+            return Species(number_of(atom), said, hydrogens, number_of(letters))
     if letters.upper() in VACANCIES:
         return Species(None)
     atoms = re.findall(r"[A-Z][a-z]?", text)

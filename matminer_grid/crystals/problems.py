@@ -7,8 +7,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Composition, Element
+from pymatgen.core import Element
 
+from matminer_grid.crystals.composition import read_formula
 from matminer_grid.crystals.elements import DUMMY, as_element, species_symbol
 from matminer_grid.kernels.contacts import close_pairs, count_close_pairs, widest_gaps
 
@@ -88,7 +89,7 @@ def find_problems(crystal: Crystal, formula: str | None = None, labels: Sequence
         message = f"species that are no elements are read as dummies: {named}"
         problems.append(Problem("species", message, tuple(dict.fromkeys(dummies))))
     if formula is not None:
-        problems += [Problem("formula", text) for text in _differences(crystal, Composition(formula))]
+        problems += [Problem("formula", text) for text in _differences(crystal, formula)]
     return problems
 
 
@@ -131,13 +132,13 @@ def amounts(numbers: NDArray[np.int64], occupancies: NDArray[np.float64]) -> dic
     return out
 
 
-def _differences(crystal: Crystal, formula: Composition) -> list[str]:
+def _differences(crystal: Crystal, formula: str) -> list[str]:
     """Say which elements of a formula the crystal has too few or too many atoms of, in the cell that fits best."""
-    wanted: Mapping[str, float] = {str(element): amount for element, amount in formula.get_el_amt_dict().items()}
+    wanted = read_formula(formula)
     held = amounts(crystal.numbers, crystal.occupancies)
     ratios = [held[symbol] / wanted[symbol] for symbol in held if symbol in wanted]
     if not ratios:
-        return [f"no element of the formula {formula.formula} is in it"]
+        return [f"no element of the formula {formula} is in it"]
     units = max(ratios, key=lambda ratio: (sum(abs(ratio - other) < 0.01 * ratio for other in ratios), ratio))
     return compare_amounts(held, {symbol: units * amount for symbol, amount in wanted.items()})
 

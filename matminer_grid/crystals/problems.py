@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core import Element
 
-from matminer_grid.crystals.composition import read_formula
 from matminer_grid.crystals.elements import DUMMY, as_element, species_symbol
 from matminer_grid.kernels.contacts import close_pairs, count_close_pairs, widest_gaps
 
@@ -134,6 +133,8 @@ def amounts(numbers: NDArray[np.int64], occupancies: NDArray[np.float64]) -> dic
 
 def _differences(crystal: Crystal, formula: str) -> list[str]:
     """Say which elements of a formula the crystal has too few or too many atoms of, in the cell that fits best."""
+    from matminer_grid.crystals.composition import read_formula  # noqa: PLC0415  it imports pandas, which readers don't need
+
     wanted = read_formula(formula)
     held = amounts(crystal.numbers, crystal.occupancies)
     ratios = [held[symbol] / wanted[symbol] for symbol in held if symbol in wanted]

@@ -95,6 +95,11 @@ MORE = {
         cif(symmetry=""),
         [("Na1 Cl1", "", "it gives no symmetry; its atoms are taken for all of the cell (P 1)")],
     ),
+    "a tag without a value": (
+        "a.cif",
+        cif(symmetry="_space_group_name_H-M_alt # 'F m -3 m'"),
+        [("Na1 Cl1", "", "it gives no symmetry; its atoms are taken for all of the cell (P 1)")],
+    ),
     "operators and an unknown symbol": (
         "a.cif",
         cif(symmetry=f"_space_group_name_H-M_alt mine\n{ops('x,y,z', '-x,-y,-z')}"),

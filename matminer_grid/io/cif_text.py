@@ -124,8 +124,8 @@ class Block:
 
 
 def unquoted(raw: Iterable[str]) -> list[str | None]:
-    """Give values without their quotes, None for ``?`` and ``.``."""
-    return [None if value in {"?", "."} else cif.as_string(value) if value[0] in "'\";" else value for value in raw]
+    """Give values without their quotes, None for ``?``, ``.`` and what is missing."""
+    return [None if value in {"?", ".", ""} else cif.as_string(value) if value[0] in "'\";" else value for value in raw]
 
 
 def as_text(content: bytes) -> bytes:

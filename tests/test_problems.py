@@ -8,6 +8,7 @@ from pymatgen.core import Lattice, Structure
 
 from matminer_grid import Crystal, CrystalTable
 from matminer_grid.crystals.problems import doubtful_rows, find_problems, short_contacts
+from matminer_grid.models import GRIDKernelRegressor
 from tests.conftest import REAL, cobaltite, rock_salt
 from tests.strategies import hostile_crystals
 
@@ -47,7 +48,7 @@ def test_very_many_contacts_end():
     assert len(short_contacts(5 * np.eye(3), np.zeros((n, 3)))) == 20 * n + 1001
 
 
-@pytest.mark.parametrize("name", [name for name in REAL if name not in {"with_dummies"}])
+@pytest.mark.parametrize("name", [name for name in REAL if name != "with_dummies"])
 def test_real_crystals_have_none(name):
     assert Crystal.from_structure(REAL[name]()).problems() == []
 
@@ -62,6 +63,15 @@ def test_ghosts_are_named():
         assert [problem.kind for problem in problems] == expected
     assert problems[0].sites == (0, 1)
     assert "site 0 (Na) and site 1 (Na) are 0.299 Å apart" in str(problems[0])
+
+
+def test_predictions_for_ghosts_come_with_a_warning(sample):
+    model = GRIDKernelRegressor(log_target=False).fit(sample[:60], np.arange(60.0))
+    ghost = sample[0].to_structure()
+    ghost.append(ghost[0].specie, ghost[0].coords + 0.1, coords_are_cartesian=True)
+    for predict in (model.predict, model.predict_interval):
+        with pytest.warns(UserWarning, match=r"structure 1 \(.*\): sites nearer than 0.5 Å"):
+            predict([sample[1].to_structure(), ghost])
 
 
 def test_vacuum_and_density():

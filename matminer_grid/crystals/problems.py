@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -120,6 +121,18 @@ def doubtful_rows(table: CrystalTable) -> list[int]:
     doubtful = (counts > 0) | (gaps > WIDEST_GAP) | (densities < DENSITIES[0]) | (densities > DENSITIES[1])
     doubtful[owner[table.numbers == DUMMY]] = True
     return np.nonzero(doubtful)[0].tolist()
+
+
+def warn_of_ghosts(table: CrystalTable) -> None:
+    """Warn, once, of crystals with sites that are too near to be both occupied: what is computed of them is of no crystal."""
+    counts = np.zeros(len(table), np.int64)
+    count_close_pairs(table.lattices, table.site_offsets, table.frac_coords, table.site_occupancies, SHORTEST_CONTACT, counts)
+    ghosts = np.nonzero(counts)[0].tolist()
+    if ghosts:
+        first = table[ghosts[0]]
+        message = next(problem.message for problem in find_problems(first) if problem.kind == "contact")
+        more = f" (and {len(ghosts) - 1} more structures)" if len(ghosts) > 1 else ""
+        warnings.warn(f"structure {ghosts[0]} ({first.formula}){more}: {message}", UserWarning, stacklevel=4)
 
 
 def amounts(numbers: NDArray[np.int64], occupancies: NDArray[np.float64]) -> dict[str, float]:

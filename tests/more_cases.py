@@ -156,6 +156,33 @@ MORE = {
         cif("CA1 0 0 0\nO1 0.5 0.5 0.5", columns=NO_TYPE, extra="_chemical_formula_sum 'C O'"),
         [("C4 O4", "", "")],
     ),
+    "osmium or oxygen": (
+        "a.cif",
+        cif("Os1 0 0 0\nMg1 0.5 0.5 0.5", columns=NO_TYPE, extra="_chemical_formula_sum 'Mg O'"),
+        [("O4 Mg4", "", "labels Os without a type are read as O: the formula has no Os")],
+    ),
+    "a mineral as the AMCSD has it": (
+        "a.cif",
+        cif(
+            "MgM1 0.0 0.0 0.0 0.9\nFeM1 0.0 0.0 0.0 0.1\nMgM2 0.9915 0.2774 0.25 0.9\nFeM2 0.9915 0.2774 0.25 0.1\n"
+            "SiT 0.4262 0.0940 0.25 1\nO1 0.7657 0.0913 0.25 1\nO2 0.2215 0.4474 0.25 1\nO3 0.2777 0.1628 0.0331 1",
+            "_space_group_name_H-M_alt 'P b n m'\n"
+            + ops(
+                "x,y,z",
+                "1/2+x,1/2-y,-z",
+                "-x,-y,1/2+z",
+                "1/2-x,1/2+y,1/2-z",
+                "-x,-y,-z",
+                "1/2-x,1/2+y,z",
+                "x,y,1/2-z",
+                "1/2+x,1/2-y,1/2+z",
+            ),
+            cell=(4.76, 10.21, 5.98, 90, 90, 90),
+            columns="label fract_x fract_y fract_z occupancy",
+            extra="_chemical_formula_sum '(Mg1.8 Fe.2) Si O4'",
+        ),
+        [("Mg7.2 Fe0.8 Si4 O16", "", "")],
+    ),
     "calcium or carbon": ("a.cif", cif("CA1 0 0 0", columns=NO_TYPE), [("Ca4", "", "CA1 has no type and is read as Ca")]),
     "iron of two charges": ("a.cif", cif("Fe1 Fe2+ 0 0 0 .5\nFe2 Fe3+ 0 0 0 .5"), [("Fe4", "", "")]),
     "too much on a site": (

@@ -295,7 +295,7 @@ def read_formula(block: Block, remarks: Remarks) -> dict[str, float]:
     if text is None:
         return {}
     amounts_: dict[str, float] = {}
-    compact = re.sub(r"\s+", " ", text).strip()
+    compact = re.sub(r"\s+", " ", re.sub(r"\(([^()]*)\)(?![\d.])", r"\1 ", text)).strip()  # (Mg1.8 Fe0.2) Si O4
     if not re.fullmatch(r"(?:[A-Z][a-z]?\d*\.?\d*(?:\(\d+\))?[ ,]*)+", compact):
         remarks.notes.append(f"the formula {compact!r} can't be read, so the atoms aren't compared with it")
         return {}

@@ -247,6 +247,9 @@ def _numbers(
             first, second = (species_symbol(number) in formula for number in (one.number, one.other))
             if second and not first:
                 numbers[row] = one.other
+                if not one.warning:
+                    had, has = species_symbol(one.number), species_symbol(one.other)
+                    warnings[f"labels {had} without a type are read as {has}: the formula has no {had}"] = None
             if first != second and (second or not one.hydrogens):
                 continue
         if one.warning:

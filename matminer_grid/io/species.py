@@ -95,7 +95,7 @@ def species_of_type(symbol: str) -> Species:
 def species_of_label(label: str) -> Species:
     """Read a label where there is no type, such as ``Na1``, ``SI2``, ``OH1``, ``SiT``: what it starts with.
 
-    `other` is the second reading of two capital letters, such as ``CA1``.
+    `other` is the second reading of two letters, such as ``CA1`` and ``Os1``.
     """
     text = label.strip()
     match = re.match(r"[A-Za-z]+", text)
@@ -109,7 +109,7 @@ def species_of_label(label: str) -> Species:
     if letters.upper() in VACANCIES:
         return Species(None)
     if as_written:
-        return Species(two)
+        return Species(two, other=one)
     if letters in {"D", "T"}:
         return Species(number_of(letters), f"{text} has no type and is read as {'deuterium' if letters == 'D' else 'tritium'}")
     if two is not None:

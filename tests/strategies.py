@@ -46,6 +46,27 @@ def crystals(draw, partial: bool = True) -> Crystal:
     return Crystal(lattice, coords, np.array(numbers), np.array(occupancies), np.array(sites))
 
 
+@st.composite
+def crystals_of_any_species(draw, max_sites: int = 30) -> Crystal:
+    """Hostile crystals in which a third of the species is deuterium, tritium or a dummy, the others any element."""
+    crystal = draw(hostile_crystals(max_sites))
+    special = draw(st.lists(st.sampled_from([None, None, None, None, 0, 201, 301, 118]), min_size=1, max_size=6))
+    numbers = [special[i % len(special)] for i in range(len(crystal.numbers))]
+    chosen = np.array([old if new is None else new for old, new in zip(crystal.numbers.tolist(), numbers, strict=True)])
+    return Crystal(crystal.lattice, crystal.frac_coords, chosen, crystal.occupancies, crystal.site_index)
+
+
+PROPERTY_NAMES = st.text(min_size=1, max_size=12).filter(
+    lambda name: name.lower() not in {"lattice", "properties", "pbc", "cell", "structure", "sites", "name"}
+)
+PROPERTIES = st.dictionaries(
+    PROPERTY_NAMES,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=20),
+    max_size=4,
+)
+"""What files say of crystals beside the structure; some names are taken."""
+
+
 def unimodular(rng: np.random.Generator, steps: int = 6) -> np.ndarray:
     """Integer matrix of determinant ±1: a random product of additions of one row to another, and an order of the rows."""
     matrix = np.eye(3, dtype=int)

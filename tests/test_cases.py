@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from matminer_grid.io import find_structure_files, read_structures_from
+from tests.more_cases import MORE
 
 CASES = Path(__file__).parent / "cases"
 
@@ -48,12 +49,10 @@ def test_every_file_is_looked_at():
     assert sorted(RIGHT) == sorted(path.name for path in CASES.iterdir())
 
 
-@pytest.mark.filterwarnings("ignore:.*read with warnings")
-@pytest.mark.parametrize("name", RIGHT)
-def test_read_right_or_refused(name):
-    records = list(read_structures_from(CASES / name))
-    assert len(records) == len(RIGHT[name])
-    for number, (record, (expected, note, warning)) in enumerate(zip(records, RIGHT[name], strict=True), start=1):
+def check(path: Path, right: list[tuple[str, str, str]]) -> None:
+    records = list(read_structures_from(path))
+    assert len(records) == len(right)
+    for number, (record, (expected, note, warning)) in enumerate(zip(records, right, strict=True), start=1):
         if record.crystal is None:
             assert expected in record.error
         else:
@@ -61,7 +60,21 @@ def test_read_right_or_refused(name):
         for said, found in ((note, record.notes), (warning, record.warnings)):
             assert any(said in text for text in found) if said else not found
         if len(records) > 1:
-            assert record.name.startswith(f"{CASES / name}#{number}:")
+            assert record.name.startswith(f"{path}#{number}")
+
+
+@pytest.mark.filterwarnings("ignore:.*read with warnings")
+@pytest.mark.parametrize("name", RIGHT)
+def test_read_right_or_refused(name):
+    check(CASES / name, RIGHT[name])
+
+
+@pytest.mark.filterwarnings("ignore:.*read with warnings")
+@pytest.mark.parametrize("what", MORE)
+def test_more_are_read_right_or_refused(what, tmp_path):
+    name, content, right = MORE[what]
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    check(tmp_path / name, right)
 
 
 def test_what_is_no_structure_file_is_left_alone_in_a_folder():

@@ -180,6 +180,26 @@ class TestSubstitution:
         assert cost == pytest.approx((4.241212 + 6.591312) / 2, abs=1e-5)
         assert cost < composition_emd("O", "Cs", "substitution")[0, 0] / 2
 
+    @pytest.mark.parametrize(
+        ("formula", "expected"),
+        [
+            ("CuSO4.5H2O", "CuSO9H10"),
+            ("CuSO4 · 5H2O", "CuSO9H10"),
+            ("MgSO4.7(H2O)", "MgSO11H14"),
+            ("CaSO4.0.5H2O", "Ca2S2O9H2"),
+            ("Na0.7CoO2.1.3H2O", "Na7Co10O33H26"),
+            ("3CaO·Al2O3", "Ca3Al2O6"),
+            ("YBa2Cu3O6.5", "Y2Ba4Cu6O13"),
+        ],
+    )
+    def test_water_and_other_parts_behind_a_dot(self, formula, expected):
+        np.testing.assert_allclose(element_fractions(formula), element_fractions(expected), rtol=1e-14)
+
+    @pytest.mark.parametrize("formula", ["Fe2O3.nH2O", "CaSO4.1/2H2O"])
+    def test_water_without_a_number_is_refused(self, formula):
+        with pytest.raises(ValueError, match="can't be read as a formula"):
+            element_fractions(formula)
+
     def test_formulas_that_repeat_and_multiples_give_the_same(self):
         costs = composition_emd([*FORMULAS, "Sr2Ti2O6", *FORMULAS[::-1]], metric="substitution")
         n = len(FORMULAS)

@@ -10,7 +10,8 @@ from pymatgen.core import Lattice, Structure
 
 from matminer_grid import CrystalTable
 from matminer_grid.io import export_crystals, import_crystals, load_crystals, read_provenance, read_structures_from, save_crystals
-from matminer_grid.io.convert import ROW_GROUP, file_stems
+from matminer_grid.io.convert import ROW_GROUP
+from matminer_grid.io.export import file_stems
 from tests.conftest import rock_salt
 
 
@@ -128,7 +129,7 @@ class TestExport:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"fmt": "pdb"}, "fmt must be one of 'cif', 'poscar', not 'pdb'"),
+            ({"fmt": "pdb"}, "fmt must be one of 'cif', 'poscar', 'xyz', not 'pdb'"),
             ({"names": ["a"]}, "2 crystals need as many names, not 1"),
             ({"properties": pd.DataFrame({"K": [1.0]})}, "2 crystals need as many rows of properties, not 1"),
         ],

@@ -40,6 +40,7 @@ from matminer_grid.io import (
     read_structures_from,
     records,
 )
+from matminer_grid.io.writers import write_xyz
 from tests.conftest import REAL, diamond, disordered_alloy, hcp, rock_salt, wustite
 
 CIF = rock_salt().to(fmt="cif").encode()
@@ -262,6 +263,7 @@ class TestProcesses:
         for number in range(2):
             write(tmp_path / f"{number}.cif", CIF)
         monkeypatch.setattr(files, "_parse_chunk", parse)
+        monkeypatch.setattr(files, "_is_done", bool)  # or this process, which parses meanwhile, is killed
         skipped, killed = read(tmp_path, n_jobs=2)
         assert skipped.error == "skipped"
         assert killed.error == "the process that read it was killed, perhaps for want of memory"
@@ -637,6 +639,10 @@ def bases() -> dict[str, bytes]:
         .encode()
     )
     out["a.jsonl"] = JSON + b"\n" + out["b.json"]
+    out["XDATCAR"] = POSCAR.replace(b"direct", b"Direct configuration= 1") + POSCAR.partition(b"direct")[2].join(
+        [b"Direct c= 2", b""]
+    )
+    out["a.xyz"] = write_xyz(Crystal.from_structure(wustite()), {"name": "w", "E": -1.5}).encode() * 2
     for name in ("cssr", "xsf", "res"):
         out[f"a.{name}"] = rock_salt().to(fmt=name).encode()
     for name, table in (("a.parquet", crystals.to_arrow()), ("b.parquet", pa.table({"structure": [JSON.decode()] * 3}))):

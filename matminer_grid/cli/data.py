@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from matminer_grid.cli._common import FAILED, DataFile, Inputs, Overwrite, clear_errors, data_set, print_table, row_names
+from matminer_grid.cli._common import FAILED, DataFile, Inputs, Overwrite, Strict, clear_errors, data_set, print_table, row_names
 
 Modulus = Annotated[tuple[float, float], typer.Option(help="Materials Project: least and largest, in GPa.")]
 
@@ -63,13 +63,14 @@ def import_(
     *,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that parse; -1: one a core.")] = -1,
     overwrite: Overwrite = False,
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Gather the crystals of many files in one Parquet file, for the other commands to read; those that fail are named."""
     from matminer_grid.io import import_crystals
 
     with clear_errors():
-        report = import_crystals(inputs, output, overwrite=overwrite, n_jobs=jobs, pbar=not as_json)
+        report = import_crystals(inputs, output, overwrite=overwrite, n_jobs=jobs, strict=strict, pbar=not as_json)
     if as_json:
         answer = {"output": str(report.output), "crystals": report.n_crystals, "errors": report.errors, "warnings": report.warnings}
         typer.echo(json.dumps(answer))
@@ -87,11 +88,16 @@ def import_(
 def export(
     file: DataFile = None,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder, or a file that ends in .jsonl or .jsonl.gz.")],
-    fmt: Annotated[str, typer.Option("--format", help="Files in a folder: cif or poscar.")] = "cif",
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="A file: .jsonl, .jsonl.gz, .cif, .xyz, .parquet, .csv (properties); or a folder."),
+    ],
+    fmt: Annotated[
+        str | None, typer.Option("--format", help="Files in a folder: cif (as they are by default), poscar or xyz.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Write the crystals of a data set to a folder of CIF or POSCAR files, or with their properties to JSON lines."""
+    """Write the crystals of a data set and their properties to files that other programs read, and `data import` reads again."""
     from matminer_grid.io import export_crystals
 
     with clear_errors():
@@ -99,12 +105,13 @@ def export(
         names = row_names(properties)
         failed = export_crystals(output, crystals, names, properties, fmt=fmt, pbar=not as_json)
     n_written = len(crystals) - len(failed)
+    errors = {f"{names[row] if names else f'crystal {row + 1}'} ({crystals[row].formula})": text for row, text in failed.items()}
     if as_json:
-        typer.echo(json.dumps({"output": str(output), "crystals": n_written, "errors": failed}))
+        typer.echo(json.dumps({"output": str(output), "crystals": n_written, "errors": errors}))
     else:
         typer.echo(f"{n_written:,} crystals in {output}")
-        for row, error in failed.items():
-            typer.echo(f"{names[row] if names else f'row {row}'}: {error}", err=True)
+        for name, error in errors.items():
+            typer.echo(f"{name}: {error}", err=True)
     if failed:
         raise typer.Exit(FAILED)
 

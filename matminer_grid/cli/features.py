@@ -39,6 +39,7 @@ def featurize(
     layout: Annotated[str, typer.Option(help="sparse (indices and values) or list (all features).")] = "sparse",
     float32: Annotated[bool, typer.Option("--float32", help="Write single precision.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that parse and threads that compute; -1: one a core.")] = -1,
+    strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 where something was read with a warning.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Compute GRIDs of structure files and write them to Parquet.
@@ -54,13 +55,21 @@ def featurize(
         dtype = "float32" if float32 else "float64"
         report = featurize_files(inputs, output, featurizer, layout=layout, dtype=dtype, n_jobs=jobs, pbar=not as_json)
     if as_json:
-        answer = {name: value for name, value in vars(report).items() if name != "failed_partitions"}
+        answer: dict[str, Any] = {name: value for name, value in vars(report).items() if name != "failed_partitions"}
+        lines = (
+            [json.loads(line) for line in report.errors_file.read_text(encoding="utf-8").splitlines()] if report.errors_file else []
+        )
+        answer["errors"] = {line["name"]: line["error"] for line in lines if "error" in line}
+        answer["warnings"] = [[line["name"], line["warning"]] for line in lines if "warning" in line]
         typer.echo(json.dumps(answer, default=str))
     else:
         resumed = f", of which {report.n_resumed} structures had been done before" if report.n_resumed else ""
         typer.echo(f"{report.n_rows} rows in {report.output}{resumed}")
         if report.errors_file:
             counts = f"structures that failed: {report.n_failed}; read with a warning: {report.n_warned}"
+            with report.errors_file.open(encoding="utf-8") as lines_of_errors:
+                for line in map(json.loads, lines_of_errors):
+                    typer.echo(f"{line['name']}: {line.get('error') or 'warning: ' + line['warning']}", err=True)
             typer.echo(f"{counts}; see {report.errors_file}", err=True)
-    if report.n_failed:
+    if report.n_failed or (strict and report.n_warned):
         raise typer.Exit(FAILED)

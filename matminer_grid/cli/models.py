@@ -41,6 +41,7 @@ def predict(
             for name, crystal, found in zip(read.names, crystals, read.warnings, strict=True)
         ]
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", ".*sites nearer than")  # said when the files were read
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
         for target in TARGETS:
             models[target] = default_model(target, limit=limit, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,7 @@ def _amounts(entry: Any, row: int) -> dict[str, float]:
     """Amount of each species of one entry, by symbol."""
     if isinstance(entry, str):
         try:
-            return _parse(entry)
+            return read_formula(entry)
         except ValueError as error:
             raise ValueError(f"row {row}: {entry!r} can't be read as a formula such as 'SrTiO3': {error}") from error
     if isinstance(entry, SiteCollection):
@@ -157,8 +158,21 @@ def _amounts(entry: Any, row: int) -> dict[str, float]:
 
 
 @lru_cache(maxsize=100_000)
-def _parse(formula: str) -> dict[str, float]:
-    return Composition(formula).get_el_amt_dict()
+def read_formula(formula: str) -> dict[str, float]:
+    """Read a formula such as ``SrTiO3`` or ``CuSO4.5H2O`` as the amount of each element; a dot before water adds formula units.
+
+    Raises
+    ------
+    ValueError
+        It can't be read.
+    """
+    amounts: dict[str, float] = {}
+    for part in re.split("[·•∙⋅*]", re.sub(r"\.\s*((?:\d+(?:\.\d+)?\s*)?\(?[HD]2O\)?)$", r"·\1", formula.strip())):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?(.*)", part, re.DOTALL)
+        units, bare = match.groups() if match else (None, part)
+        for symbol, amount in Composition(bare).get_el_amt_dict().items():
+            amounts[symbol] = amounts.get(symbol, 0.0) + float(units or 1) * amount
+    return amounts
 
 
 def _outside(row: int, symbols: list[str], amounts: list[float], metric: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Composition, Element
+from pymatgen.core import Element
 
 from matminer_grid.crystals.elements import DUMMY, as_element, species_amounts, species_symbol
 from matminer_grid.kernels.contacts import close_pairs, count_close_pairs, widest_gaps
@@ -88,7 +89,7 @@ def find_problems(crystal: Crystal, formula: str | None = None, labels: Sequence
         message = f"species that are no elements are read as dummies: {named}"
         problems.append(Problem("species", message, tuple(dict.fromkeys(dummies))))
     if formula is not None:
-        problems += [Problem("formula", text) for text in _differences(crystal, Composition(formula))]
+        problems += [Problem("formula", text) for text in _differences(crystal, formula)]
     return problems
 
 
@@ -122,13 +123,27 @@ def doubtful_rows(table: CrystalTable) -> list[int]:
     return np.nonzero(doubtful)[0].tolist()
 
 
-def _differences(crystal: Crystal, formula: Composition) -> list[str]:
+def warn_of_ghosts(table: CrystalTable) -> None:
+    """Warn, once, of crystals with sites that are too near to be both occupied: what is computed of them is of no crystal."""
+    counts = np.zeros(len(table), np.int64)
+    count_close_pairs(table.lattices, table.site_offsets, table.frac_coords, table.site_occupancies, SHORTEST_CONTACT, counts)
+    ghosts = np.nonzero(counts)[0].tolist()
+    if ghosts:
+        first = table[ghosts[0]]
+        message = next(problem.message for problem in find_problems(first) if problem.kind == "contact")
+        more = f" (and {len(ghosts) - 1} more structures)" if len(ghosts) > 1 else ""
+        warnings.warn(f"structure {ghosts[0]} ({first.formula}){more}: {message}", UserWarning, stacklevel=4)
+
+
+def _differences(crystal: Crystal, formula: str) -> list[str]:
     """Say which elements of a formula the crystal has too few or too many atoms of, in the cell that fits best."""
-    wanted = formula.get_el_amt_dict()
+    from matminer_grid.crystals.composition import read_formula  # noqa: PLC0415  it imports pandas, which readers don't need
+
+    wanted = read_formula(formula)
     held = species_amounts(crystal.numbers, crystal.occupancies)
     ratios = [held[symbol] / wanted[symbol] for symbol in held if symbol in wanted]
     if not ratios:
-        return [f"no element of the formula {formula.formula} is in it"]
+        return [f"no element of the formula {formula} is in it"]
     units = max(ratios, key=lambda ratio: (sum(abs(ratio - other) < 0.01 * ratio for other in ratios), ratio))
     return compare_amounts(held, {symbol: units * amount for symbol, amount in wanted.items()})
 

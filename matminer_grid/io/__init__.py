@@ -1,20 +1,8 @@
-"""Files and databases to crystals, and back."""
+"""Files and databases to crystals, and back.
 
-from matminer_grid.io.convert import ImportReport, export_crystals, import_crystals, save_crystals
-from matminer_grid.io.files import find_structure_files, read_structures_from
-from matminer_grid.io.parquet import load_crystals, read_provenance
-from matminer_grid.io.records import StructureRecord
-from matminer_grid.io.structure_json import crystal_from_dict
+What processes that only parse don't need is loaded when it is first used: see ``__init__.pyi``.
+"""
 
-__all__ = [
-    "ImportReport",
-    "StructureRecord",
-    "crystal_from_dict",
-    "export_crystals",
-    "find_structure_files",
-    "import_crystals",
-    "load_crystals",
-    "read_provenance",
-    "read_structures_from",
-    "save_crystals",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

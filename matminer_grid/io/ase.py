@@ -23,7 +23,7 @@ MAGIC = b"SQLite format 3\x00"
 def read_ase_database(path: Path) -> Iterator[StructureRecord]:
     """Give a record for each row of an ASE database in an SQLite file, named by its id.
 
-    Numbers, positions and cells are read; calculators, constraints and data are not touched.
+    Numbers, positions, cells and key-value pairs are read; calculators, constraints and data are not touched.
 
     References
     ----------
@@ -60,6 +60,8 @@ def _record(name: str, row: Any) -> StructureRecord:
             return StructureRecord(name, error=f"it must be periodic along all three axes, not {np.asarray(row.pbc).tolist()}")
         n = len(row.numbers)
         coords = np.array(np.linalg.solve(row.cell.T, row.positions.T).T, dtype=np.float64)
-        return StructureRecord(name, Crystal(row.cell, coords, np.asarray(row.numbers), np.ones(n), np.arange(n)))
+        return StructureRecord(
+            name, Crystal(row.cell, coords, np.asarray(row.numbers), np.ones(n), np.arange(n)), properties=row.key_value_pairs
+        )
     except (ValueError, TypeError) as error:
         return StructureRecord(name, error=str(error))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matminer_grid.crystals.elements import as_element, species_amounts
 from matminer_grid.crystals.problems import compare_amounts
 from matminer_grid.io.cif_cell import Cell, expand, read_lattice
 from matminer_grid.io.cif_sites import Remarks, Rows, read_number, read_rows, some
-from matminer_grid.io.cif_text import Block, as_text, read_blocks
+from matminer_grid.io.cif_text import Block, as_text, read_blocks, unquoted
 from matminer_grid.io.records import Parsed
 from matminer_grid.io.symmetry import (
     METRIC_TOLERANCE,
@@ -111,7 +112,8 @@ def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> S
     """Find the group of a block, or those among which its atoms decide."""
     block.check_single(*OPERATORS, CENTERINGS, *SYMBOLS, *HALL, *NUMBERS)
     metric = lattice @ lattice.T
-    named = _named(block)
+    symbols = tuple(text for text in (block.text(tag) for tag in SYMBOLS) if text)
+    named = _named(symbols, block.text(*HALL), block.text(*NUMBERS))
     tag = next((tag for tag in OPERATORS if tag in block.items), None)
     if tag is not None:
         group = _operators(block, tag)
@@ -132,23 +134,29 @@ def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> S
 
 
 def _operators(block: Block, tag: str) -> Group:
-    raw = block.texts(tag) or []
-    centerings = block.texts(CENTERINGS) or []
-    if not raw or any(text is None for text in raw):
-        raise ValueError(f"line {block.line(tag)}: {tag} has no operators")
-    operators, centres = ([str(text) for text in texts] for texts in (raw, centerings))
-    if "magn" in tag:
-        operators, centres = (
-            [text.rpartition(",")[0] if text.count(",") == 3 else text for text in texts] for texts in (operators, centres)
-        )
+    raw = tuple(block.raw(tag) or ())
     try:
-        return group_of_operators(tuple(operators), tuple(centres))
+        return _group_of_raw(raw, tuple(block.raw(CENTERINGS) or ()))
     except ValueError as error:
-        line = _line_of_operator(block, tag, operators)
+        line = _line_of_operator(block, tag, _without_time(raw))
         raise ValueError(f"line {line}: {error}") from error
 
 
-def _line_of_operator(block: Block, tag: str, operators: list[str]) -> int:
+@lru_cache(maxsize=2048)
+def _group_of_raw(raw: tuple[str, ...], centerings: tuple[str, ...]) -> Group:
+    """Give the group of operators as they are written, with quotes."""
+    if not raw or not {"?", "."}.isdisjoint(raw):
+        raise ValueError("the list of symmetry operators lacks some")
+    return group_of_operators(_without_time(raw), _without_time(centerings))
+
+
+def _without_time(raw: tuple[str, ...]) -> tuple[str, ...]:
+    """Take quotes from operators, and the reversal of time from those of magnetic files."""
+    texts = [text or "?" for text in unquoted(raw)]
+    return tuple(text.rpartition(",")[0] if text.count(",") == 3 else text for text in texts)
+
+
+def _line_of_operator(block: Block, tag: str, operators: tuple[str, ...]) -> int:
     """Find the line of the first operator that can't be read, or that of the list."""
     for text in operators:
         try:
@@ -158,10 +166,9 @@ def _line_of_operator(block: Block, tag: str, operators: list[str]) -> int:
     return block.line(tag)
 
 
-def _named(block: Block) -> Named | str | None:
-    """Find the settings that symbols and numbers of a block name; a text says why they can't be used, None if there are none."""
-    symbols = [text for text in (block.text(tag) for tag in SYMBOLS) if text]
-    hall, number = block.text(*HALL), block.text(*NUMBERS)
+@lru_cache(maxsize=4096)
+def _named(symbols: tuple[str, ...], hall: str | None, number: str | None) -> Named | str | None:
+    """Find the settings that symbols and numbers name; a text says why they can't be used, None if there are none."""
     found: list[Named] = []
     problem = ""
     for symbol in symbols:
@@ -288,7 +295,7 @@ def read_formula(block: Block, remarks: Remarks) -> dict[str, float]:
     if text is None:
         return {}
     amounts_: dict[str, float] = {}
-    compact = re.sub(r"\s+", " ", text).strip()
+    compact = re.sub(r"\s+", " ", re.sub(r"\(([^()]*)\)(?![\d.])", r"\1 ", text)).strip()  # (Mg1.8 Fe0.2) Si O4
     if not re.fullmatch(r"(?:[A-Z][a-z]?\d*\.?\d*(?:\(\d+\))?[ ,]*)+", compact):
         remarks.notes.append(f"the formula {compact!r} can't be read, so the atoms aren't compared with it")
         return {}
@@ -346,8 +353,13 @@ def _properties(block: Block) -> dict[str, Any]:
     names, values = (block.texts(tag) for tag in PROPERTY_TAGS)
     out: dict[str, Any] = {}
     for name, value in zip(names or (), values or (), strict=False):
-        try:
-            out[str(name)] = None if value is None else json.loads(value)
-        except ValueError:
-            out[str(name)] = value
+        text = str(name)
+        out[str(_json(text)) if text.startswith('"') else text] = None if value is None else _json(value)
     return out
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

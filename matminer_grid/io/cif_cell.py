@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from matminer_grid.crystals.problems import short_contacts
-from matminer_grid.io.cif_sites import MAX_OCCUPANCY, Remarks, Rows, Sites, read_number, some
+from matminer_grid.io.cif_sites import MAX_OCCUPANCY, Remarks, Rows, Sites, some, to_float
 from matminer_grid.kernels.orbits import orbits
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_lattice(block: Block, remarks: Remarks) -> NDArray[np.float64]:
     if absent:
         remarks.warnings.append(f"{', '.join(absent)} not given and taken as 90 degrees")
     texts = [*lengths, *(text or "90" for text in angles)]
-    values = [read_number(str(text)) for text in texts]
+    values = [to_float(str(text)) for text in texts]
     for tag, text, value in zip((*LENGTHS, *ANGLES), texts, values, strict=True):
         if not (0 < value < (math.inf if tag in LENGTHS else 180)):
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ MAX_OCCUPANCY = 1.05
 UNITS_IN_LAST_PLACE = 2.5
 """How far apart, in units of the last printed digit, rounding puts images of a special position."""
 
-COARSEST, FINEST = 5e-3, 1e-5
+COARSEST, FINEST = 5e-3, 1e-6
 """Bounds of that distance, in fractions of the cell."""
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)(?:\(\d*\))?\s*")
@@ -115,7 +116,7 @@ def read_rows(block: Block, formula: Mapping[str, float], remarks: Remarks) -> R
         keep &= ~dummies
         if dummies.any():
             remarks.notes.append(f"{some(_where(dummies, names))} left out: dummies, by their calc_flag")
-    coords = np.array([[_coordinate(value) for value in column] for column in columns]).T
+    coords = np.array([[to_float(value) for value in column] for column in columns]).T
     keep &= _placed(coords, columns, keep, names, remarks)
     species = [
         _species(kind, label) if keep[row] else Species(None) for row, (kind, label) in enumerate(zip(types, labels, strict=True))
@@ -123,18 +124,18 @@ def read_rows(block: Block, formula: Mapping[str, float], remarks: Remarks) -> R
     numbers = _numbers(species, keep, formula, remarks)
     keep &= numbers >= 0
     rows = np.nonzero(keep)[0]
-    if not len(rows):
+    if not rows.size:
         raise ValueError("no row of its atom list holds an atom with coordinates")
     multiplicities = _column(block, "_atom_site_symmetry_multiplicity", n) or _column(
         block, "_atom_site_site_symmetry_multiplicity", n
     )
-    attached = _column(block, "_atom_site_attached_hydrogens", n) or [None] * n
-    hydrogens = np.array([_count(attached[row]) for row in rows])
+    attached = _column(block, "_atom_site_attached_hydrogens", n)
+    hydrogens = np.array([_count(attached[row]) for row in rows]) if attached else np.zeros(len(rows))
     return Rows(
         [names[row] for row in rows],
         numbers[rows],
         coords[rows],
-        np.array([_step([columns[axis][row] for axis in range(3)]) for row in rows]),
+        _steps(columns, rows.tolist()),
         occupancies[rows],
         [_whole(multiplicities[row]) if multiplicities else None for row in rows],
         [types[row] or species_symbol(int(numbers[row])) for row in rows],
@@ -161,7 +162,7 @@ def _coordinates(block: Block) -> list[list[str]]:
 
 def _column(block: Block, tag: str, n: int) -> list[str | None] | None:
     """Give a column of the atom list without quotes; None if it isn't there or belongs to another list."""
-    if tag not in block.items or (block.items[tag][0].line_number != block.items[FRACTIONS[0]][0].line_number and n > 1):
+    if tag not in block.items or (block.items[tag][0] is not block.items[FRACTIONS[0]][0] and n > 1):
         return None
     values = block.texts(tag)
     return values if values is not None and len(values) == n else None
@@ -172,7 +173,7 @@ def _occupancies(block: Block, names: Sequence[str], remarks: Remarks) -> NDArra
     raw = _column(block, "_atom_site_occupancy", n)
     if raw is None:
         return np.ones(n)
-    values = np.array([1.0 if text is None else _coordinate(text) for text in raw])
+    values = np.array([1.0 if text is None else to_float(text) for text in raw])
     unknown = [name for name, text in zip(names, raw, strict=True) if text is None]
     if unknown:
         remarks.notes.append(f"the occupancy of {some(unknown)} isn't given and taken as 1")
@@ -204,17 +205,24 @@ def _placed(
     return ~wrong
 
 
-def _coordinate(text: str) -> float:
+def to_float(text: str) -> float:
+    """Read a number as :func:`read_number` does, the quick way first."""
     try:
         return float(text) if "_" not in text else math.nan
     except ValueError:
         return read_number(text.strip("'\""))
 
 
-def _step(texts: Sequence[str]) -> float:
+def _steps(columns: list[list[str]], rows: Sequence[int]) -> NDArray[np.float64]:
     """Give the distance that rounding of coordinates explains: some units of the last digit of the one with most digits."""
-    most = max(len(text.partition("(")[0].lower().partition("e")[0].partition(".")[2]) for text in texts)
-    return min(max(UNITS_IN_LAST_PLACE * 10.0**-most, FINEST), COARSEST)
+    x, y, z = columns
+    most = np.array([max(_decimals(x[row]), _decimals(y[row]), _decimals(z[row])) for row in rows])
+    return np.minimum(np.maximum(UNITS_IN_LAST_PLACE * 10.0**-most, FINEST), COARSEST)
+
+
+@lru_cache(maxsize=65536)
+def _decimals(text: str) -> int:
+    return len(text.partition("(")[0].lower().partition("e")[0].partition(".")[2])
 
 
 def _species(kind: str | None, label: str | None) -> Species:
@@ -237,8 +245,12 @@ def _numbers(
         numbers[row] = one.number
         if one.other is not None and formula:
             first, second = (species_symbol(number) in formula for number in (one.number, one.other))
-            numbers[row] = one.other if second and not first else one.number
-            if first != second:
+            if second and not first:
+                numbers[row] = one.other
+                if not one.warning:
+                    had, has = species_symbol(one.number), species_symbol(one.other)
+                    warnings[f"labels {had} without a type are read as {has}: the formula has no {had}"] = None
+            if first != second and (second or not one.hydrogens):
                 continue
         if one.warning:
             warnings[one.warning] = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gemmi import cif
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ATOM_TAGS = (
     "_atom_site_label",
@@ -43,23 +43,24 @@ class Block:
         self.name: str = block.name.strip()
         self.source = source
         self.offset = offset
-        self.items: dict[str, tuple[Any, int]] = {}
+        self.items: dict[str, tuple[Any, int, Any]] = {}  # item, column, and the value or the number of columns
         self.repeated: dict[str, int] = {}
         self._values: dict[int, list[str]] = {}
         for item in block:
             pair = item.pair
             if pair is not None:
-                self._add(pair[0], item, -1)
+                self._add(pair[0], (item, -1, pair[1]))
             elif item.loop is not None:
-                for column, tag in enumerate(item.loop.tags):
-                    self._add(tag, item, column)
+                tags = item.loop.tags
+                for column, tag in enumerate(tags):
+                    self._add(tag, (item, column, len(tags)))
 
-    def _add(self, tag: str, item: Any, column: int) -> None:
+    def _add(self, tag: str, place: tuple[Any, int, Any]) -> None:
         key = tag.lower().replace(".", "_")
         if key in self.items:
-            self.repeated[key] = item.line_number + self.offset
+            self.repeated[key] = place[0].line_number + self.offset
         else:
-            self.items[key] = (item, column)
+            self.items[key] = place
 
     @property
     def has_atoms(self) -> bool:
@@ -71,26 +72,26 @@ class Block:
         found = self.items.get(tag)
         if found is None:
             return None
-        item, column = found
+        item, column, value = found
         if column < 0:
-            return [item.pair[1]]
-        loop = item.loop
-        key = id(item)
-        if key not in self._values:
-            self._values[key] = loop.values
-        return self._values[key][column :: loop.width()]
+            return [value]
+        values = self._values.get(id(item))
+        if values is None:
+            values = self._values[id(item)] = item.loop.values
+        return values[column::value]
 
     def texts(self, tag: str) -> list[str | None] | None:
         """Give the values of a tag without their quotes, None for ``?`` and ``.``."""
         raw = self.raw(tag)
-        return None if raw is None else [_unquoted(value) for value in raw]
+        return None if raw is None else unquoted(raw)
 
     def text(self, *tags: str) -> str | None:
         """Give the first value that is written under one of some tags."""
         for tag in tags:
-            values = self.raw(tag)
-            if values:
-                value = _unquoted(values[0])
+            found = self.items.get(tag)
+            if found is not None:
+                raw = [found[2]] if found[1] < 0 else (self.raw(tag) or ["?"])
+                value = unquoted(raw[:1])[0]
                 if value is not None and value.strip():
                     return value.strip()
         return None
@@ -122,11 +123,9 @@ class Block:
                 )
 
 
-def _unquoted(value: str) -> str | None:
-    first = value[:1]
-    if first in "'\";":
-        return cif.as_string(value)
-    return None if value in {"?", "."} else value
+def unquoted(raw: Iterable[str]) -> list[str | None]:
+    """Give values without their quotes, None for ``?``, ``.`` and what is missing."""
+    return [None if value in {"?", ".", ""} else cif.as_string(value) if value[0] in "'\";" else value for value in raw]
 
 
 def as_text(content: bytes) -> bytes:

@@ -1,18 +1,14 @@
-"""Crystals from files into one Parquet file, and out of it into files again."""
+"""Crystals from files into one Parquet file."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import re
-import warnings
-from collections import Counter
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
@@ -21,13 +17,12 @@ from matminer_grid._files import replacing
 from matminer_grid._version import __version__
 from matminer_grid.io.files import find_structure_files, read_batches
 from matminer_grid.io.parquet import OPTIONAL, PROVENANCE, REQUIRED
-from matminer_grid.io.records import stack, stacked
+from matminer_grid.io.records import stack, stacked, strictly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
-    from pymatgen.core import Structure
 
     from matminer_grid.crystals.table import CrystalTable
     from matminer_grid.io.records import StructureBatch
@@ -35,8 +30,8 @@ if TYPE_CHECKING:
 ROW_GROUP = 2000
 """Crystals that are read and written at once."""
 
-LONGEST_NAME = 120
-"""Characters of a name that become a file's name."""
+JSON_COLUMN = "matminer_grid.properties"
+"""Column that keeps all properties of a crystal until all their names are known."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +112,7 @@ def import_crystals(
     *,
     overwrite: bool = False,
     n_jobs: int | None = None,
+    strict: bool = False,
     pbar: bool = False,
 ) -> ImportReport:
     """Gather the crystals of files, folders and archives in one Parquet file, which is read a thousand times faster than CIFs.
@@ -126,12 +122,15 @@ def import_crystals(
     inputs : str, Path, or several
         What :func:`read_structures_from` reads.
     output : str or Path
-        The Parquet file; it appears complete or not at all. Its column `name` says where each crystal is from, its column
-        `warnings` what was lost, assumed or is doubtful of it; null mostly.
+        The Parquet file; it appears complete or not at all. Its column `name` is the name that the file gives a crystal, or else
+        the place where it is from; its column `warnings` what was lost, assumed or is doubtful of it, null mostly. What else the
+        files say of their crystals stands in columns of its own.
     overwrite : bool
         Whether to replace an existing file.
     n_jobs : int, optional
         Processes that parse files, one by default, -1 for one a core.
+    strict : bool
+        Whether warnings count as errors.
     pbar : bool
         Whether to show progress.
 
@@ -165,30 +164,100 @@ def import_crystals(
     if output.exists() and not overwrite:
         raise FileExistsError(f"{output} exists: choose another name, or overwrite it")
     files = list(dict.fromkeys(find_structure_files(inputs)))
-    errors: dict[str, str] = {}
-    warned: dict[str, tuple[str, ...]] = {}
+    report = ImportReport(output, 0, {}, {})
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
+        gathered = Path(folder) / "crystals.parquet"
+        with tqdm(desc="import", unit=" structures", disable=not pbar) as bar:
+            batches = read_batches(files, n_jobs=n_jobs, with_properties=True)
+            n_crystals = _gather(map(strictly, batches) if strict else batches, gathered, report, bar)
+        if not n_crystals:
+            first = "".join(f": {name}: {error}" for name, error in list(report.errors.items())[:1])
+            raise ValueError(f"no crystal in {', '.join(_names(inputs))}{first}")
+        with replacing(output) as file:
+            _spread(gathered, file, {"source": ", ".join(_names(inputs))})
+    return replace(report, n_crystals=n_crystals)
+
+
+def _gather(read: Iterable[StructureBatch], path: Path, report: ImportReport, bar: Any) -> int:
+    """Write the crystals with their properties as JSON, and give their number."""
     n_crystals = 0
-    with replacing(output) as file, ExitStack() as closing, tqdm(desc="import", unit=" structures", disable=not pbar) as bar:
+    with ExitStack() as closing:
         writer: pq.ParquetWriter | None = None
-        for batches in _row_groups(read_batches(files, n_jobs=n_jobs)):
+        for batches in _row_groups(read):
             names, crystals, failed = stack(batches)
-            errors |= {names[row]: error for row, error in failed.items()}
-            found = stacked(batches, "warnings")
-            warned |= {names[row]: found[row] for row in sorted(found)}
-            texts = ["; ".join(found[row]) if row in found else None for row in range(len(names)) if row not in failed]
-            table = crystals.to_arrow().append_column("name", pa.array(np.delete(names, list(failed)), pa.string()))
-            table = table.append_column("warnings", pa.array(texts, pa.string()))
+            found, properties = stacked(batches, "warnings"), stacked(batches, "properties")
+            report.errors.update({names[row]: error for row, error in failed.items()})
+            report.warnings.update({names[row]: found[row] for row in sorted(found) if row not in failed})
+            rows = [row for row in range(len(names)) if row not in failed]
+            columns = {
+                "name": [names[row] for row in rows],
+                "warnings": ["; ".join(found[row]) if row in found else None for row in rows],
+                JSON_COLUMN: [json.dumps(properties[row], default=str) if row in properties else None for row in rows],
+            }
+            table = crystals.to_arrow()
+            for name, values in columns.items():
+                table = table.append_column(name, pa.array(values, pa.string()))
             if writer is None:
-                table = _with_provenance(table, {"source": ", ".join(_names(inputs))})
-                writer = closing.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
+                writer = closing.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd"))
             if len(crystals):
                 writer.write_table(table.cast(writer.schema))
             n_crystals += len(crystals)
             bar.update(len(names))
-        if not n_crystals:
-            first = "".join(f": {name}: {error}" for name, error in list(errors.items())[:1])
-            raise ValueError(f"no crystal in {', '.join(_names(inputs))}{first}")
-    return ImportReport(output, n_crystals, errors, warned)
+    return n_crystals
+
+
+def _spread(gathered: Path, file: IO[bytes], provenance: dict[str, Any]) -> None:
+    """Write the crystals again, with each property in a column of its own."""
+    source = pq.ParquetFile(gathered)
+    columns: dict[str, pa.DataType] = {}
+    for group in range(source.num_row_groups):
+        for name, values in _columns(source.read_row_group(group, [JSON_COLUMN])).items():
+            columns[name] = _common_type(columns.get(name, pa.null()), _array(values).type)
+    renamed = {name: f"{name}_" if name in {*REQUIRED, *OPTIONAL, "warnings", JSON_COLUMN} else name for name in columns}
+    with ExitStack() as closing:
+        writer: pq.ParquetWriter | None = None
+        for group in range(source.num_row_groups):
+            table = source.read_row_group(group)
+            found = _columns(table.select([JSON_COLUMN]))
+            table = table.drop_columns([JSON_COLUMN])
+            own = found.pop("name", None)
+            if own is not None:
+                places = table.column("name").to_pylist()
+                named = [place if name is None else str(name) for name, place in zip(own, places, strict=True)]
+                table = table.set_column(table.column_names.index("name"), "name", pa.array(named, pa.string()))
+            for name, kind in columns.items():
+                if name != "name":
+                    table = table.append_column(renamed[name], _array(found.get(name, [None] * len(table)), kind))
+            if writer is None:
+                table = _with_provenance(table, provenance)
+                writer = closing.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
+            writer.write_table(table.cast(writer.schema))
+
+
+def _columns(table: pa.Table) -> dict[str, list[Any]]:
+    """Give the properties that stand in a column of JSON, by name; None where a crystal lacks one."""
+    rows = [json.loads(text) if text else {} for text in table.column(JSON_COLUMN).to_pylist()]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _array(values: list[Any], kind: pa.DataType | None = None) -> pa.Array:
+    """Make values into a column, of text where they are of several kinds."""
+    if kind is None or not pa.types.is_string(kind):
+        try:
+            return pa.array(values, kind)
+        except (pa.ArrowException, OverflowError):
+            pass
+    return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values], pa.string())
+
+
+def _common_type(first: pa.DataType, second: pa.DataType) -> pa.DataType:
+    """Give the type that holds the values of both: text where nothing else does."""
+    if first == second or pa.types.is_null(second):
+        return first
+    if pa.types.is_null(first):
+        return second
+    return pa.float64() if {str(first), str(second)} == {"int64", "double"} else pa.string()
 
 
 def _row_groups(batches: Iterable[StructureBatch]) -> Iterator[list[StructureBatch]]:
@@ -201,139 +270,6 @@ def _row_groups(batches: Iterable[StructureBatch]) -> Iterator[list[StructureBat
             gathered = []
     if gathered:
         yield gathered
-
-
-def export_crystals(
-    output: str | Path,
-    crystals: CrystalTable,
-    names: Sequence[str] | None = None,
-    properties: pd.DataFrame | None = None,
-    *,
-    fmt: str = "cif",
-    pbar: bool = False,
-) -> dict[int, str]:
-    """Write crystals to files that other programs read: JSON lines, or a folder of CIF or POSCAR files.
-
-    Parameters
-    ----------
-    output : str or Path
-        A name that ends in ``.jsonl`` or ``.jsonl.gz``: one line each with the properties and, under `structure`, the dictionary
-        of pymatgen's `Structure.as_dict`. Any other name: a folder, which is made and must be empty.
-    crystals : CrystalTable
-        N crystals.
-    names : sequence of N str, optional
-        Names of the files, in which all characters but letters, digits, ``._+-`` are replaced; the number of the row by default.
-        In JSON lines they stand under `name`.
-    properties : DataFrame, optional
-        N rows of other columns; only JSON lines hold them.
-    fmt : {"cif", "poscar"}
-        Kind of the files in a folder.
-    pbar : bool
-        Whether to show progress.
-
-    Returns
-    -------
-    dict of int to str
-        By row, why a crystal couldn't be written: POSCAR files hold no disorder.
-
-    Raises
-    ------
-    FileExistsError
-        The file exists, or the folder isn't empty.
-    ValueError
-        The format is unknown, or the numbers of rows differ.
-    OSError
-        The output can't be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from matminer_grid.datasets import load_mp_elasticity_table
-    >>> from matminer_grid.io import export_crystals
-    >>> data = load_mp_elasticity_table()
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     failed = export_crystals(Path(folder) / "poscars", data.crystals[:2], data.material_id[:2], fmt="poscar")
-    ...     sorted(path.name for path in (Path(folder) / "poscars").iterdir()), failed
-    (['mp-28369.vasp', 'mp-756473.vasp'], {})
-    """
-    output = Path(output)
-    if fmt not in WRITERS:
-        raise ValueError(f"fmt must be one of {', '.join(map(repr, WRITERS))}, not {fmt!r}")
-    for what, given in (("names", names), ("rows of properties", properties)):
-        if given is not None and len(given) != len(crystals):
-            raise ValueError(f"{len(crystals)} crystals need as many {what}, not {len(given)}")
-    bar = tqdm(crystals, desc="export", unit=" structures", disable=not pbar)
-    structures = (crystal.to_structure() for crystal in bar)
-    if output.name.endswith((".jsonl", ".jsonl.gz")):
-        if output.exists():
-            raise FileExistsError(f"{output} exists: choose another name")
-        with replacing(output) as file:
-            _write_lines(file, structures, names, properties, packed=output.suffix == ".gz")
-        return {}
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise FileExistsError(f"{output} is no empty folder: choose another name")
-    output.mkdir(parents=True, exist_ok=True)
-    suffix, write = WRITERS[fmt]
-    failed = {}
-    stems = file_stems(names if names is not None else [str(row) for row in range(len(crystals))])
-    for row, (structure, stem) in enumerate(zip(structures, stems, strict=True)):
-        try:
-            text = write(structure)
-        except ValueError as error:
-            failed[row] = str(error)
-        else:
-            (output / f"{stem}{suffix}").write_text(text, encoding="utf-8")
-    return failed
-
-
-def file_stems(names: Iterable[Any]) -> list[str]:
-    """Make names into different names of files, on file systems that ignore case too.
-
-    Examples
-    --------
-    >>> file_stems(["mp-1", "../Na Cl", "MP-1", ""])
-    ['mp-1-row-0', 'Na_Cl', 'MP-1-row-2', 'row-3']
-    """
-    stems = [re.sub(r"[^A-Za-z0-9._+-]", "_", str(name)).lstrip("._")[:LONGEST_NAME] for name in names]
-    times = Counter(stem.lower() for stem in stems)
-    return [
-        stem if stem and times[stem.lower()] == 1 else "-".join(filter(None, (stem, f"row-{row}")))
-        for row, stem in enumerate(stems)
-    ]
-
-
-def _cif(structure: Structure) -> str:
-    from pymatgen.io.cif import CifWriter  # noqa: PLC0415  0.3 s
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Site labels are not unique")  # pymatgen repeats them for the species of a site
-        return str(CifWriter(structure))
-
-
-def _poscar(structure: Structure) -> str:
-    from pymatgen.io.vasp.inputs import Poscar  # noqa: PLC0415  0.6 s
-
-    if not structure.is_ordered:
-        raise ValueError("POSCAR files hold no partial occupancies; write CIFs instead")
-    return Poscar(structure).get_str(significant_figures=16)
-
-
-WRITERS: dict[str, tuple[str, Callable[[Structure], str]]] = {"cif": (".cif", _cif), "poscar": (".vasp", _poscar)}
-"""Suffix and writer of each format."""
-
-
-def _write_lines(
-    file: IO[bytes], structures: Iterator[Structure], names: Sequence[str] | None, properties: pd.DataFrame | None, *, packed: bool
-) -> None:
-    records: list[dict[str, Any]] = []
-    if properties is not None:
-        records = json.loads(properties.to_json(orient="records"))  # NaN becomes null
-    with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) if packed else nullcontext(file) as out:
-        for row, structure in enumerate(structures):
-            entry = {"name": str(names[row])} if names is not None else {}
-            entry |= records[row] if records else {}
-            out.write(json.dumps(entry | {"structure": structure.as_dict(verbosity=0)}).encode() + b"\n")
 
 
 def _names(inputs: str | Path | Iterable[str | Path]) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections import deque
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from matminer_grid.io.records import Parsed, Source, StructureBatch, StructureRe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Future
 
 CHUNK_FILES = 32
 """Files that a process gets at once."""
@@ -32,7 +32,7 @@ CHUNK_BYTES = 8_000_000
 BATCH_SITES = 10_000
 """Sites of structures that wait to be put into columns."""
 
-WINDOW = 4
+WINDOW = 8
 """Chunks a process that are under way or wait to be fetched."""
 
 SUPPORTED = (
@@ -83,8 +83,8 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     paths : str, Path, or several
         Files and folders; folders are searched with their subfolders, in sorted order.
     n_jobs : int, optional
-        Processes that parse, one by default, -1 for one a core: pymatgen's CIF parser takes milliseconds a file. Worth their
-        start-up of some seconds for a thousand files or more.
+        Processes that parse, this one included: one by default, -1 for one a core. A CIF takes half a millisecond and a process a
+        second or two to start, in which this one goes on, so others are worth while for thousands of files.
 
     Yields
     ------
@@ -111,7 +111,7 @@ def read_structures_from(paths: str | Path | Iterable[str | Path], *, n_jobs: in
     >>> [record.error for record in read_structures_from("missing.cif")]
     ['there is no such file or folder']
     """
-    return _summarised(read_batches(paths, n_jobs=n_jobs))
+    return _summarised(read_batches(paths, n_jobs=n_jobs, with_properties=True))
 
 
 def _summarised(batches: Iterable[StructureBatch]) -> Iterator[StructureRecord]:
@@ -133,37 +133,51 @@ def warn_of(n: int, first: str) -> None:
         warnings.warn(f"{n} {noun} read with warnings, the first: {first}", UserWarning, stacklevel=3)
 
 
-def read_batches(paths: str | Path | Iterable[str | Path], *, n_jobs: int | None = None) -> Iterator[StructureBatch]:
-    """Read what :func:`read_structures_from` reads, many structures at a time, in columns."""
-    return (batch for _, batch in read_groups([paths], n_jobs=n_jobs))
+def read_batches(
+    paths: str | Path | Iterable[str | Path], *, n_jobs: int | None = None, with_properties: bool = False
+) -> Iterator[StructureBatch]:
+    """Read what :func:`read_structures_from` reads, many structures at a time, in columns; properties of Parquet if asked for."""
+    return (batch for _, batch in _read([paths], n_processes(n_jobs), with_properties))
 
 
 def read_groups(
     groups: Iterable[str | Path | Iterable[str | Path]], *, n_jobs: int | None = None
 ) -> Iterator[tuple[int, StructureBatch]]:
     """Read groups of files, one after another without a pause between them; each batch comes with the number of its group."""
-    return _read(groups, n_processes(n_jobs))
+    return _read(groups, n_processes(n_jobs), with_properties=False)
 
 
-def _read(groups: Iterable[Any], n_jobs: int) -> Iterator[tuple[int, StructureBatch]]:
+def _read(groups: Iterable[Any], n_jobs: int, with_properties: bool) -> Iterator[tuple[int, StructureBatch]]:
+    """Parse in this process and n_jobs - 1 others; this one does all while the others start, and helps when they lag behind."""
     pending: deque[tuple[int, list[Any], Future[list[StructureBatch]] | None]] = deque()
+    started = _executor(n_jobs - 1).submit(os.getpid) if n_jobs > 1 else None
 
     def first() -> Iterator[tuple[int, StructureBatch]]:
         number, chunk, future = pending.popleft()
         return ((number, batch) for batch in _result(chunk, future))
 
     for number, paths in enumerate(groups):
-        for chunk in _chunks(_sources(paths)):
-            parallel = n_jobs > 1 and isinstance(chunk[0], Source)
-            pending.append((number, chunk, _executor(n_jobs).submit(_parse_chunk, chunk) if parallel else None))
-            if n_jobs == 1 or len(pending) > WINDOW * n_jobs:
+        for chunk in _chunks(_sources(paths, with_properties)):
+            future: Future[list[StructureBatch]] | None = None
+            if started is not None and isinstance(chunk[0], Source):
+                if len(pending) < WINDOW * n_jobs and _is_done(started):
+                    future = _executor(n_jobs - 1).submit(_parse_chunk, chunk)
+                elif pending:  # the others have enough to do
+                    future = Future()
+                    future.set_result(_parse_chunk(chunk))
+            pending.append((number, chunk, future))
+            while pending and (future is None or pending[0][2] is None or pending[0][2].done()):
                 yield from first()
     while pending:
         yield from first()
 
 
-def _executor(n_jobs: int) -> Any:
-    return get_memmapping_executor(n_jobs, timeout=60)
+def _is_done(started: Future[int]) -> bool:
+    return started.done()
+
+
+def _executor(n_processes: int) -> Any:
+    return get_memmapping_executor(n_processes, timeout=60)
 
 
 def _result(chunk: list[Any], future: Future[list[StructureBatch]] | None) -> list[StructureBatch]:
@@ -210,6 +224,8 @@ def parse_source(source: Source) -> list[Parsed]:
         found = parse_structures(content, source.kind)
     except ValueError as error:
         return [Parsed(source.name, error=str(error))]
+    if source.properties:
+        found = [one._replace(properties={**one.properties, **source.properties}) for one in found]
     if len(found) == 1:
         return [found[0]._replace(name=source.name)]
     return [
@@ -248,16 +264,22 @@ def _chunks(sources: Iterable[Source | StructureRecord | StructureBatch]) -> Ite
 
 def _find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path | StructureRecord]:
     for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
-        if path.is_dir():
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            why = (
+                "there is no such file or folder" if isinstance(error, FileNotFoundError) else f"it can't be read: {error.strerror}"
+            )
+            yield StructureRecord(str(path), error=why)
+            continue
+        if stat.S_ISDIR(mode):
             found = False
             for file in _walk(path):
                 found = True
                 yield file
             if not found:
                 yield StructureRecord(str(path), error=f"the folder holds no structure files; {SUPPORTED} can be read")
-        elif not path.exists():
-            yield StructureRecord(str(path), error="there is no such file or folder")
-        elif not path.is_file():
+        elif not stat.S_ISREG(mode):
             yield StructureRecord(str(path), error="it is neither a file nor a folder")
         elif _is_known(path.name):
             yield path
@@ -265,9 +287,16 @@ def _find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path | Structure
             yield StructureRecord(str(path), error=f"files of this kind can't be read; {SUPPORTED} can")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        ordered = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+def _walk(folder: Path) -> Iterator[Path | StructureRecord]:
+    """Give the structure files of a folder; what disappears meanwhile is passed over, what can't be read is named."""
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield StructureRecord(str(folder), error=f"the folder can't be read: {error.strerror}")
+        return
     for entry in ordered:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path))
@@ -288,7 +317,9 @@ def _kind(name: str) -> str | None:
     return format_of(bare)
 
 
-def _sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Source | StructureRecord | StructureBatch]:
+def _sources(
+    paths: str | Path | Iterable[str | Path], with_properties: bool
+) -> Iterator[Source | StructureRecord | StructureBatch]:
     for found in _find(paths):
         if isinstance(found, StructureRecord):
             yield found
@@ -299,7 +330,7 @@ def _sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Source | Stru
             if kind == "lines":
                 yield from _lines(found)
             elif kind == "parquet":
-                yield from read_rows(found)
+                yield from read_rows(found, with_properties=with_properties)
             elif kind == "ase":
                 yield from read_ase_database(found)
             else:

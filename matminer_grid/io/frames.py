@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 MOLECULE = "it is a molecule without a unit cell; only crystals can be read"
 
-_PAIR = re.compile(r"""([A-Za-z_][\w.+\-/:]*)(?:\s*=\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{[^}]*\}|\[[^\]]*\]|\S+))?""")
+_WORD = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s="'{\[]+)"""
+_PAIR = re.compile(rf"""({_WORD})(?:\s*=\s*({_WORD}|\{{[^}}]*\}}|\[[^\]]*\]))?""")
 
 
 def read_xyz(text: str) -> list[Parsed]:
@@ -60,7 +62,7 @@ def read_xyz(text: str) -> list[Parsed]:
 
 
 def _xyz_frame(comment: str, rows: Sequence[str], place: int) -> Parsed:
-    keys = {key: _plain(value) for key, value in _PAIR.findall(comment)}
+    keys = {_plain(key): _plain(value) for key, value in _PAIR.findall(comment)}
     lattice = next((keys.pop(key) for key in list(keys) if key.lower() in {"lattice", "cell"}), None)
     if lattice is None:
         raise ValueError(f"line {place + 2}: it has no Lattice: {MOLECULE}")
@@ -86,7 +88,8 @@ def _xyz_frame(comment: str, rows: Sequence[str], place: int) -> Parsed:
     crystal = _xyz_sites(numbers.reshape(3, 3), words, columns, place)
     other = sorted(columns.keys() - {"species", "Z", "pos", "occupancy", "site"})
     notes = (f"columns that are no part of a crystal are not read: {', '.join(other)}",) if other else ()
-    return Parsed(str(keys.get("name", "")), crystal, notes=notes, properties={key: _scalar(value) for key, value in keys.items()})
+    properties = {key: _scalar(value) for key, value in keys.items()}
+    return Parsed(str(properties.get("name", "")), crystal, notes=notes, properties=properties)
 
 
 def _xyz_sites(lattice: NDArray[np.float64], words: Sequence[Sequence[str]], columns: dict[str, slice], place: int) -> Sites:
@@ -113,12 +116,22 @@ def _xyz_sites(lattice: NDArray[np.float64], words: Sequence[Sequence[str]], col
 
 
 def _plain(value: str) -> str:
-    if value[:1] in {'"', "'"}:
+    if value[:1] == '"':
+        try:
+            return str(json.loads(value, strict=False))
+        except ValueError:
+            return re.sub(r"\\(.)", r"\1", value[1:-1])
+    if value[:1] == "'":
         return re.sub(r"\\(.)", r"\1", value[1:-1])
     return value[1:-1] if value[:1] in {"[", "{"} else value
 
 
 def _scalar(text: str) -> Any:
+    if text.startswith("_JSON "):
+        try:
+            return json.loads(text.removeprefix("_JSON "))
+        except ValueError:
+            return text
     if text in {"", "T", "True", "true"}:
         return True
     if text in {"F", "False", "false"}:

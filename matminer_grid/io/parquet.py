@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matminer_grid.crystals.table import CrystalTable
-from matminer_grid.io.records import Source, StructureBatch, StructureRecord
+from matminer_grid.io.records import Source, StructureBatch, StructureRecord, checked
 from matminer_grid.io.structure_json import crystal_from_dict
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ OPTIONAL = ("occupancies", "site_index")
 
 PROVENANCE = "matminer_grid.provenance"
 """Key of the Parquet metadata that holds, as JSON, where a file's data are from."""
+
+WARNINGS = "warnings"
+"""Column of what was lost, assumed or is doubtful, as import_crystals writes it."""
 
 TEXT_COLUMNS = {"structure": "json", "cif": "cif"}
 """Columns that may stand for those: their names and formats."""
@@ -170,8 +174,11 @@ def missing_columns(schema: pa.Schema) -> str | None:
     )
 
 
-def read_rows(path: Path) -> Iterator[Source | StructureRecord | StructureBatch]:
-    """Give the rows of a Parquet file of crystals in batches, or a source to be parsed for each row of JSON or CIF text."""
+def read_rows(path: Path, *, with_properties: bool = False) -> Iterator[Source | StructureRecord | StructureBatch]:
+    """Give the rows of a Parquet file of crystals in batches, or a source to be parsed for each row of JSON or CIF text.
+
+    With properties, what the other columns hold comes with each row; a column `warnings` always does.
+    """
     try:
         file = open_parquet(path)
     except (OSError, ValueError) as error:
@@ -184,11 +191,15 @@ def read_rows(path: Path) -> Iterator[Source | StructureRecord | StructureBatch]
         yield StructureRecord(str(path), error=f"{missing}. A column 'structure' of JSON or dictionaries, or 'cif', would do too")
         return
     columns = [str(text)] if missing else [name for name in (*REQUIRED, *OPTIONAL) if name in names]
+    others = [name for name in names if name not in {*REQUIRED, *OPTIONAL, text} and (with_properties or name == WARNINGS)]
     row = 0
     try:
-        for batch in file.iter_batches(batch_size=BATCH_SIZE, columns=columns):
+        for batch in file.iter_batches(batch_size=BATCH_SIZE, columns=[*columns, *others]):
             table = pa.Table.from_batches([batch])
-            yield from _parse_column(path, table.column(str(text)), row, str(text)) if missing else _read_batch(path, table, row)
+            properties = _properties(table.select(others))
+            read = _parse_column(path, table.column(str(text)), row, str(text)) if missing else _read_batch(path, table, row)
+            for found in read:
+                yield _with_properties(found, properties, row)
             row += len(table)
     except DAMAGED as error:
         yield StructureRecord(str(path), error=f"it can't be read on after row {row - 1}: {error}")
@@ -213,6 +224,31 @@ def _read_batch(path: Path, table: pa.Table, first: int) -> Iterator[StructureRe
     names = [f"{path}:{row}" for row in range(first, first + len(crystals))]
     valid = crystals[[row not in errors for row in range(len(crystals))]] if errors else crystals
     yield StructureBatch(names, valid, errors)
+
+
+def _properties(table: pa.Table) -> list[dict[str, Any]]:
+    """Give what other columns hold, by row; empty where they hold nothing but nulls."""
+    if not any(column.null_count < len(column) for column in table.columns):
+        return []
+    return [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
+
+
+def _with_properties(
+    found: Source | StructureRecord | StructureBatch, properties: list[dict[str, Any]], first: int
+) -> Source | StructureRecord | StructureBatch:
+    """Add to what was read of some rows what the other columns say of them."""
+    if not properties:
+        return checked(found) if isinstance(found, StructureBatch) else found
+    start = int((found.names[0] if isinstance(found, StructureBatch) else found.name).rpartition(":")[2]) - first
+    if not isinstance(found, StructureBatch):
+        return replace(found, properties=properties[start]) if properties[start] else found
+    for row, own in enumerate(properties[start : start + len(found)]):
+        text = own.pop(WARNINGS, None)
+        if text is not None:
+            found.warnings[row] = (str(text),)
+        if own:
+            found.properties[row] = own
+    return checked(found)
 
 
 def _parse_column(path: Path, column: pa.ChunkedArray, first: int, name: str) -> Iterator[Source | StructureRecord]:

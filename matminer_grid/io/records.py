@@ -125,11 +125,12 @@ class Parsed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A file to parse, or its content if it was read already: its name, one of the formats of `FORMATS`, and where it is."""
+    """A file to parse, or its content if it was read already: its name, its format, where it is, what is said of it elsewhere."""
 
     name: str
     kind: str
     content: Path | bytes
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 def in_columns(parsed: Sequence[Parsed]) -> StructureBatch:
@@ -166,7 +167,15 @@ def checked(batch: StructureBatch, labels: Mapping[int, Sequence[str]] | None = 
 
 
 def _is_told(message: str, kind: str, known: tuple[str, ...]) -> bool:
-    return message in known or (kind == "species" and any("read as a dummy" in text for text in known))
+    return any(message in text for text in known) or (kind == "species" and any("read as a dummy" in text for text in known))
+
+
+def strictly(batch: StructureBatch) -> StructureBatch:
+    """Take the warnings of a batch for errors."""
+    warned = {row: "; ".join(texts) for row, texts in batch.warnings.items() if row not in batch.errors}
+    read = [row for row in range(len(batch)) if row not in batch.errors]
+    crystals = batch.crystals[np.array([row not in warned for row in read], dtype=bool)]
+    return StructureBatch(batch.names, crystals, dict(sorted((batch.errors | warned).items())), batch.notes, {}, batch.properties)
 
 
 def stack(batches: Sequence[StructureBatch]) -> tuple[NDArray[np.object_], CrystalTable, dict[int, str]]:

@@ -80,9 +80,9 @@ class Part:
             return  # another of SHELX's commands
         values = [read_number(text) for text in words[2:6]]
         kind = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
-        if len(values) < 3 or not all(map(math.isfinite, values)) or not 1 <= kind <= len(self.elements):
+        if len(values) < 4 or not all(map(math.isfinite, values)) or not 1 <= kind <= len(self.elements):
             raise ValueError(f"the atom can't be read: {' '.join(words)[:60]!r}")
-        occupancy = values[3] if len(values) == 4 else 1.0
+        occupancy = values[3]
         occupancy -= 10 * (10 < occupancy <= 11)  # SHELX's way of fixing it
         if not 0 < occupancy <= MAX_OCCUPANCY:
             raise ValueError(f"the occupancy {words[5]} can't be read; one from 0 to 1 is needed")

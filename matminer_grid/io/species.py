@@ -62,7 +62,7 @@ def numbers_of(symbols: Iterable[str]) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=4096)
 def species_of_type(symbol: str) -> Species:
-    """Read a type symbol, such as ``Na``, ``Fe3+``, ``O2-``, ``OH``.
+    """Read a type symbol, such as ``Na``, ``Fe3+``, ``O2-``, ``OH``; `other` is the element that ``HO`` and ``ND`` may be too.
 
     Raises
     ------
@@ -72,12 +72,13 @@ def species_of_type(symbol: str) -> Species:
     text = symbol.strip()
     match = _CHARGED.fullmatch(text)
     letters = match.group(1) if match else ""
-    is_element = len(letters) < 3 and letters == letters.capitalize() and number_of(letters) is not None
+    is_element = len(letters) < 3 and letters in {letters.capitalize(), letters.lower()} and number_of(letters) is not None
     for charge in (r"[+-]\d*$", r"\d[+-]$"):
         group = re.sub(r"[-\s]", "", re.sub(charge, "", text)).upper()
         if group in GROUPS and not is_element:
             atom, hydrogens = GROUPS[group]
-            return Species(number_of(atom), f"{text} is read as {atom}: its {hydrogens} H have no position", hydrogens)
+            said = f"{text} is read as {atom}: its {hydrogens} H have no position"
+            return Species(number_of(atom), said, hydrogens, number_of(letters))
     if letters.upper() in VACANCIES:
         return Species(None)
     atoms = re.findall(r"[A-Z][a-z]?", text)
@@ -94,7 +95,7 @@ def species_of_type(symbol: str) -> Species:
 def species_of_label(label: str) -> Species:
     """Read a label where there is no type, such as ``Na1``, ``SI2``, ``OH1``, ``SiT``: what it starts with.
 
-    `other` is the second reading of two capital letters, such as ``CA1``.
+    `other` is the second reading of two letters, such as ``CA1`` and ``Os1``.
     """
     text = label.strip()
     match = re.match(r"[A-Za-z]+", text)
@@ -108,7 +109,7 @@ def species_of_label(label: str) -> Species:
     if letters.upper() in VACANCIES:
         return Species(None)
     if as_written:
-        return Species(two)
+        return Species(two, other=one)
     if letters in {"D", "T"}:
         return Species(number_of(letters), f"{text} has no type and is read as {'deuterium' if letters == 'D' else 'tritium'}")
     if two is not None:

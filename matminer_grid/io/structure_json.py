@@ -128,10 +128,12 @@ def _own_name(entry: Any) -> str:
 
 
 def _properties(entry: Any) -> dict[str, Any]:
-    """Give what a record holds beside its structure; texts, numbers and null only."""
+    """Give what a record holds beside its structure; texts, numbers, lists and null only."""
     if not isinstance(entry, dict) or "lattice" in entry:
         return {}
-    return {key: value for key, value in entry.items() if key != "structure" and isinstance(value, (str, int, float, type(None)))}
+    return {
+        key: value for key, value in entry.items() if key != "structure" and isinstance(value, (str, int, float, list, type(None)))
+    }
 
 
 def structure_dict(crystal: Crystal) -> dict[str, Any]:

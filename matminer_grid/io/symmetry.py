@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import gemmi
 import numpy as np
+
+from matminer_grid.kernels.orbits import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,18 +51,11 @@ class Group:
     number: int
     name: str
 
-    @cached_property
-    def turns(self) -> NDArray[np.float64]:
-        """The rotations, each once."""
-        return np.unique(self.rotations, axis=0)
-
     def misfit(self, metric: NDArray[np.float64]) -> float:
         """Say how far the cell of a metric tensor is from the group's symmetry, as a part of its squared edges."""
         if len(self.rotations) == 1:
             return 0.0
-        edges = np.sqrt(np.diag(metric))
-        moved = self.turns.transpose(0, 2, 1) @ metric @ self.turns
-        return float((np.abs(moved - metric) / (edges[:, None] * edges)).max())
+        return misfit(self.rotations, metric)
 
 
 def read_operator(text: str) -> gemmi.Op:
@@ -80,8 +75,6 @@ def read_operator(text: str) -> gemmi.Op:
         raise ValueError(f"the symmetry operator {text!r} can't be read: {error}") from error
     if abs(operator.det_rot()) != DEN**3:
         raise ValueError(f"the symmetry operator {text!r} changes volumes; it is no operator of a crystal")
-    if any(abs(24 * float(part) - round(24 * float(part))) > 0.02 for part in re.findall(r"\d*\.\d+", lower)):
-        raise ValueError(f"the symmetry operator {text!r} has a translation that is no multiple of 1/24")
     return operator
 
 

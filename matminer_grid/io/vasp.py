@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -63,7 +64,8 @@ def read_poscar(text: str) -> list[Parsed]:
         coords = fractional(header.lattice, coords * header.scale)
     n = len(coords)
     sites = Sites(header.lattice, coords, numbers, np.ones(n), np.arange(n))
-    return [Parsed("", sites, warnings=tuple(warnings))]
+    properties = _properties(header.name)
+    return [Parsed(str(properties.get("name", "")), sites, warnings=tuple(warnings), properties=properties)]
 
 
 def read_header(lines: Sequence[str], start: int) -> Header:
@@ -182,6 +184,15 @@ def _symbols_elsewhere(header: Header, words: list[list[str]], warnings: list[st
         warnings.append(f"its elements are taken from its first line: {' '.join(named)}")
         return named
     raise ValueError(NO_ELEMENTS)
+
+
+def _properties(name: str) -> dict[str, Any]:
+    """Read the properties that POSCARs of this package have in their first line."""
+    try:
+        found = json.loads(name) if name.startswith("{") else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _floats(words: Sequence[str]) -> list[float]:

@@ -9,6 +9,9 @@ import numpy as np
 from matminer_grid.kernels._jit import jit
 from matminer_grid.kernels.lattice import determinant, heights
 
+MOST_IMAGES = 10
+"""Images of a cell along an edge that are looked at: cells that are flatter than this part of the radius are no crystals'."""
+
 
 @jit
 def _nearest(lattice, delta, images):
@@ -29,7 +32,8 @@ def _nearest(lattice, delta, images):
 def close_pairs(lattice, frac, radius, first, second, distance):
     """Find pairs of different sites nearer than a radius, over all images of the cell, each pair once.
 
-    As many as fit are written into `first`, `second` and `distance`; the number of all is returned.
+    As many as fit are written into `first`, `second` and `distance`; the number of all is returned, or the first of very many.
+    Nothing is found where the lattice isn't finite, or flat.
     """
     n = len(frac)
     across = heights(lattice)
@@ -37,16 +41,18 @@ def close_pairs(lattice, frac, radius, first, second, distance):
     bins = np.ones(3, np.int64)
     most = math.ceil(n ** (1 / 3))
     for axis in range(3):
+        if not radius / MOST_IMAGES < across[axis] < np.inf:  # no cell of a crystal; int() of NaN or infinity is anything
+            return 0
         if across[axis] <= 2 * radius:
             images[axis] = math.ceil(radius / across[axis] + 0.5)
         else:
-            bins[axis] = min(most, int(across[axis] / radius))
+            bins[axis] = most if across[axis] >= most * radius else int(across[axis] / radius)
     place = np.empty((n, 3), np.int64)
     start = np.zeros(bins[0] * bins[1] * bins[2] + 1, np.int64)
     for site in range(n):
         for axis in range(3):
-            wrapped = frac[site, axis] - math.floor(frac[site, axis])
-            place[site, axis] = min(int(wrapped * bins[axis]), bins[axis] - 1)
+            wrapped = frac[site, axis] - np.floor(frac[site, axis])
+            place[site, axis] = min(int(wrapped * bins[axis]), bins[axis] - 1) if wrapped >= 0 else 0
         start[(place[site, 0] * bins[1] + place[site, 1]) * bins[2] + place[site, 2] + 1] += 1
     for index in range(1, len(start)):
         start[index] += start[index - 1]
@@ -80,6 +86,8 @@ def close_pairs(lattice, frac, radius, first, second, distance):
                             if found < len(first):
                                 first[found], second[found], distance[found] = site, other, apart
                             found += 1
+                            if found > 20 * n + 1000:
+                                return found
     return found
 
 
@@ -107,7 +115,7 @@ def widest_gaps(lattices, offsets, frac, gaps, volumes):
         for axis in range(3):
             values = np.empty(stop - start)
             for site in range(start, stop):
-                values[site - start] = frac[site, axis] - math.floor(frac[site, axis])
+                values[site - start] = frac[site, axis] - np.floor(frac[site, axis])
             values.sort()
             widest = values[0] + 1 - values[-1]
             for index in range(1, len(values)):

@@ -77,3 +77,18 @@ def _meet(rotations, translations, products, coords, step, moves, own, n_own, im
             if own[other] and products[op, other] < op:
                 kept[op] = False
                 break
+
+
+@jit
+def misfit(rotations, metric):
+    """Largest change of a metric tensor under rotations, as a part of its squared edges."""
+    worst = 0.0
+    for op in range(len(rotations)):
+        for i in range(3):
+            for j in range(i + 1):
+                value = 0.0
+                for a in range(3):
+                    for b in range(3):
+                        value += rotations[op, a, i] * metric[a, b] * rotations[op, b, j]
+                worst = max(worst, abs(value - metric[i, j]) / np.sqrt(metric[i, i] * metric[j, j]))
+    return worst

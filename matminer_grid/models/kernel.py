@@ -16,6 +16,7 @@ from matminer_grid._threads import n_threads
 from matminer_grid._validation import check_number, check_whole
 from matminer_grid.crystals.elements import species_symbol
 from matminer_grid.crystals.inputs import as_table
+from matminer_grid.crystals.problems import warn_of_ghosts
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.featurizers import ChemistryFeaturizer
 from matminer_grid.featurizers._elemental import element_numbers
@@ -357,6 +358,7 @@ class GRIDKernelRegressor(RegressorMixin, BaseEstimator):
     def _read(self, X: Any) -> tuple[CrystalTable, NDArray[np.float32]]:
         self._check_fitted()
         crystals = as_table(X)
+        warn_of_ghosts(crystals)
         features = self._features(crystals)
         unseen = np.setdiff1d(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
         if len(unseen):

@@ -1,0 +1,10 @@
+from .convert import ImportReport as ImportReport
+from .convert import import_crystals as import_crystals
+from .convert import save_crystals as save_crystals
+from .export import export_crystals as export_crystals
+from .files import find_structure_files as find_structure_files
+from .files import read_structures_from as read_structures_from
+from .parquet import load_crystals as load_crystals
+from .parquet import read_provenance as read_provenance
+from .records import StructureRecord as StructureRecord
+from .structure_json import crystal_from_dict as crystal_from_dict

@@ -233,6 +233,14 @@ CASES = {
         block("NaCl", operators=["x,y,z", "x,y+.5,z+.5", "x+.5,y,z+.5", "x+.5,y+.5,z"]),
         [Right("Na4 Cl4")],
     ),
+    "number_against_identity.cif": (  # found by fuzzing: it was P 1 in silence
+        block("a", group="?", operators=["x,y,z"], more="_space_group_name_Hall 0\n_space_group_IT_number 2"),
+        [Right("its 1 symmetry operators are those of P 1 (number 1) and contradict the named space group 2")],
+    ),
+    "unknown_symbol_and_identity.cif": (
+        block("NaCl", group="'F q -3 m'", operators=["x,y,z"]),
+        [Right("Na1 Cl1", warning="the space group 'F q -3 m' isn't known; the symmetry operators are used")],
+    ),
     # what is on the sites
     "label_water.cif": (
         block("w", group="'P 1'", atoms=["Na1 0 0 0", "Wat1 0.5 0.5 0.5"], columns="label fract_x fract_y fract_z"),

@@ -120,7 +120,7 @@ def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> S
     tag = next((tag for tag in OPERATORS if tag in block.items), None)
     if tag is not None:
         group = _operators(block, tag)
-        _check_named(group, named, block.text(*SYMBOLS, *HALL, *NUMBERS), remarks)
+        _check_named(group, named, block, remarks)
         symmetry = Symmetry((group,))
     elif isinstance(named, str):
         raise ValueError(named)
@@ -211,18 +211,20 @@ def _narrowed(found: list[Named], common: frozenset[int]) -> Named:
     return Named(best.settings, common, best.assumed)
 
 
-def _check_named(group: Group, named: Named | str | None, text: str | None, remarks: Remarks) -> None:
+def _check_named(group: Group, named: Named | str | None, block: Block, remarks: Remarks) -> None:
     """Refuse operators of another group than the one that is named."""
+    text = block.text(*SYMBOLS, *HALL, *NUMBERS)
     if isinstance(named, str):
-        remarks.notes.append(f"{named.partition(', and there')[0]}; the symmetry operators are used")
-        if "contradict" in named:
-            remarks.warnings.append(f"{named}; the symmetry operators are used")
-        return
+        said = f"{named.partition(', and there')[0]}; the symmetry operators are used"
+        lost = "contradict" in named or group.number == 1  # no P 1 in silence of a group that can't be read
+        (remarks.warnings if lost else remarks.notes).append(said)
+        number = block.text(*NUMBERS) or ""
+        named = settings_of_number(int(number)) if re.fullmatch(r"\d{1,3}", number) and "contradict" not in named else None
+        text = number
     if named and group.number and group.number not in named.numbers:
-        number = min(named.numbers)
         raise ValueError(
             f"its {len(group.rotations)} symmetry operators are those of {group.name or 'another group'} (number {group.number}) "
-            f"and contradict the named space group {text} (number {number})"
+            f"and contradict the named space group {text} (number {min(named.numbers)})"
         )
     if named and not group.number:
         remarks.warnings.append(f"its {len(group.rotations)} symmetry operators are of no known group; they are used as they are")

@@ -241,6 +241,10 @@ CASES = {
         block("NaCl", group="'F q -3 m'", operators=["x,y,z"]),
         [Right("Na1 Cl1", warning="the space group 'F q -3 m' isn't known; the symmetry operators are used")],
     ),
+    "tag_among_operators.cif": (  # found by fuzzing: it was P 1 in silence
+        block("a", operators=["x,y,z", "-x,-y,-z"]).replace("pos_as_xyz\n", "pos_as_xyz\n_c\n"),
+        [Right("_symmetry_equiv_pos_as_xyz has operators in another column too")],
+    ),
     # what is on the sites
     "label_water.cif": (
         block("w", group="'P 1'", atoms=["Na1 0 0 0", "Wat1 0.5 0.5 0.5"], columns="label fract_x fract_y fract_z"),

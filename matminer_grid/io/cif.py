@@ -141,6 +141,8 @@ def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> S
 
 def _operators(block: Block, tag: str) -> Group:
     raw = tuple(block.raw(tag) or ())
+    if any(value.count(",") == 2 and set("xyz") <= set(value.lower()) for value in block.beside(tag)):
+        raise ValueError(f"line {block.line(tag)}: {tag} has operators in another column too; a tag too many, or a value too few")
     try:
         return _group_of_raw(raw, tuple(block.raw(CENTERINGS) or ()))
     except ValueError as error:

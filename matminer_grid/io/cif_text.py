@@ -80,6 +80,14 @@ class Block:
             values = self._values[id(item)] = item.loop.values
         return values[column::value]
 
+    def beside(self, tag: str) -> list[str]:
+        """Give the values of the other columns of a tag's list, as they are written."""
+        item, column = self.items[tag]
+        if column < 0 or item.loop.width() == 1:
+            return []
+        width = item.loop.width()
+        return [value for place, value in enumerate(item.loop.values) if place % width != column]
+
     def texts(self, tag: str) -> list[str | None] | None:
         """Give the values of a tag without their quotes, None for ``?`` and ``.``."""
         raw = self.raw(tag)

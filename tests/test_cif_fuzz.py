@@ -152,7 +152,7 @@ def gives_symmetry(text: str) -> bool:
     """Tell whether a block says more of its symmetry than P 1."""
     for line in text.splitlines():
         match = re.match(r"_(?:symmetry_space_group_name_H-M|space_group_name_Hall|space_group_IT_number)\s+(\S.*)", line)
-        if match and match.group(1).strip() not in {"?", ".", "0", "''", "#"}:
+        if match and match.group(1).strip() not in {"?", ".", "0", "''", "#", "1", "P", "'P 1'"}:
             return True
         words = line.strip().strip("'")
         if words.count(",") == 2 and " " not in words and not IDENTITY.fullmatch(line):

@@ -82,7 +82,7 @@ class Block:
 
     def beside(self, tag: str) -> list[str]:
         """Give the values of the other columns of a tag's list, as they are written."""
-        item, column = self.items[tag]
+        item, column, _ = self.items[tag]
         if column < 0 or item.loop.width() == 1:
             return []
         width = item.loop.width()
@@ -178,7 +178,7 @@ def _one_by_one(content: bytes) -> Iterator[Block | tuple[str, str]]:
         try:
             blocks = [Block(block, text, offset) for block in cif.read_string(text, check_level=0)]
         except (ValueError, RuntimeError) as error:
-            if _ATOMS.search(text) or not name:
+            if _ATOMS.search(text) or not _HEADER.match(text):
                 yield name, _syntax_error(str(error), offset)
             continue
         yield from (block for block in blocks if block.has_atoms)

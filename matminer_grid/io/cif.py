@@ -14,6 +14,7 @@ from matminer_grid.io.cif_sites import Remarks, Rows, read_number, read_rows, so
 from matminer_grid.io.cif_text import Block, as_text, read_blocks, unquoted
 from matminer_grid.io.records import Parsed
 from matminer_grid.io.symmetry import (
+    METRIC_LIMIT,
     METRIC_TOLERANCE,
     Group,
     Named,
@@ -84,6 +85,8 @@ def read_cif(content: bytes) -> list[Parsed]:
             found.append(_read_block(block))
         except ValueError as error:
             found.append(Parsed(block.name, error=str(error)))
+        except (ArithmeticError, LookupError, TypeError) as error:  # costs no other block its record
+            found.append(Parsed(block.name, error=f"it can't be read: {type(error).__name__} {str(error)[:300]}"))
     if not found:
         raise ValueError("it is no CIF with atoms: it has no block (data_...) with an _atom_site list")
     return found
@@ -117,7 +120,7 @@ def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> S
     tag = next((tag for tag in OPERATORS if tag in block.items), None)
     if tag is not None:
         group = _operators(block, tag)
-        _check_named(group, named, block.text(*SYMBOLS, *HALL, *NUMBERS), remarks)
+        _check_named(group, named, block, remarks)
         symmetry = Symmetry((group,))
     elif isinstance(named, str):
         raise ValueError(named)
@@ -129,12 +132,17 @@ def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> S
     worst = min(group.misfit(metric) for group in symmetry.groups)
     if worst > METRIC_TOLERANCE:
         name = symmetry.groups[0].name or "the symmetry operators"
-        remarks.warnings.append(f"the cell misses the symmetry of {name} by {worst:.1%} of its squared edges")
+        missed = f"the cell misses the symmetry of {name} by {worst:.1%} of its squared edges"
+        if worst > METRIC_LIMIT:
+            raise ValueError(f"{missed}; another setting, or another cell, is needed")
+        remarks.warnings.append(missed)
     return symmetry
 
 
 def _operators(block: Block, tag: str) -> Group:
     raw = tuple(block.raw(tag) or ())
+    if any(value.count(",") == 2 and set("xyz") <= set(value.lower()) for value in block.beside(tag)):
+        raise ValueError(f"line {block.line(tag)}: {tag} has operators in another column too; a tag too many, or a value too few")
     try:
         return _group_of_raw(raw, tuple(block.raw(CENTERINGS) or ()))
     except ValueError as error:
@@ -205,18 +213,20 @@ def _narrowed(found: list[Named], common: frozenset[int]) -> Named:
     return Named(best.settings, common, best.assumed)
 
 
-def _check_named(group: Group, named: Named | str | None, text: str | None, remarks: Remarks) -> None:
+def _check_named(group: Group, named: Named | str | None, block: Block, remarks: Remarks) -> None:
     """Refuse operators of another group than the one that is named."""
+    text = block.text(*SYMBOLS, *HALL, *NUMBERS)
     if isinstance(named, str):
-        remarks.notes.append(f"{named.partition(', and there')[0]}; the symmetry operators are used")
-        if "contradict" in named:
-            remarks.warnings.append(f"{named}; the symmetry operators are used")
-        return
+        said = f"{named.partition(', and there')[0]}; the symmetry operators are used"
+        lost = "contradict" in named or group.number == 1  # no P 1 in silence of a group that can't be read
+        (remarks.warnings if lost else remarks.notes).append(said)
+        number = block.text(*NUMBERS) or ""
+        named = settings_of_number(int(number)) if re.fullmatch(r"\d{1,3}", number) and "contradict" not in named else None
+        text = number
     if named and group.number and group.number not in named.numbers:
-        number = min(named.numbers)
         raise ValueError(
             f"its {len(group.rotations)} symmetry operators are those of {group.name or 'another group'} (number {group.number}) "
-            f"and contradict the named space group {text} (number {number})"
+            f"and contradict the named space group {text} (number {min(named.numbers)})"
         )
     if named and not group.number:
         remarks.warnings.append(f"its {len(group.rotations)} symmetry operators are of no known group; they are used as they are")
@@ -283,7 +293,7 @@ def _score(cell: Cell, formula: Mapping[str, float], units: float | None, rows: 
     held = species_amounts(cell.sites.numbers, cell.sites.occupancies)
     fits = fits_units = 0
     if formula:
-        scale = _scale(held, formula)
+        scale = _scale(held, formula, units)
         fits = int(not compare_amounts(held, {symbol: scale * amount for symbol, amount in formula.items()}))
         fits_units = int(units is not None and abs(scale - units) < 0.01 * units) or int(abs(scale - 1) < 0.01)
     return multiplicities, fits, fits_units, int(shortest_bond(cell.sites) > SHORT_BOND)
@@ -310,11 +320,15 @@ def _units(block: Block) -> float | None:
     return value if value > 0 else None
 
 
-def _scale(held: Mapping[str, float], formula: Mapping[str, float]) -> float:
-    """Give the number of formula units that most elements agree on, hydrogen last."""
+def _scale(held: Mapping[str, float], formula: Mapping[str, float], units: float | None) -> float:
+    """Give the number of formula units that most elements agree on, hydrogen last; that of the file where others have as many."""
     ratios = [held[symbol] / formula[symbol] for symbol in formula if symbol in held and as_element(symbol) != "H"]
     ratios = ratios or [held[symbol] / formula[symbol] for symbol in formula if symbol in held]
-    return max(ratios, key=lambda ratio: (sum(abs(ratio - other) < 0.02 * ratio for other in ratios), ratio), default=0.0)
+
+    def votes(ratio: float) -> tuple[int, bool, float]:
+        return sum(abs(ratio - other) < 0.02 * ratio for other in ratios), abs(ratio - (units or ratio)) <= 0.02 * ratio, ratio
+
+    return max(ratios, key=votes, default=0.0)
 
 
 def _check_multiplicities(rows: Rows, cell: Cell, remarks: Remarks) -> None:
@@ -334,7 +348,7 @@ def _check_formula(block: Block, rows: Rows, cell: Cell, formula: Mapping[str, f
     differences = []
     if formula:
         units = _units(block)
-        scale = _scale(held, formula)
+        scale = _scale(held, formula, units)
         if scale == 0:
             remarks.warnings.append(f"the formula {block.text('_chemical_formula_sum')} and the sites have no element in common")
             return

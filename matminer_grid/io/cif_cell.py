@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_SITES = 2_000_000
 """Sites that symmetry may make of a block."""
 
+EDGES, CORNERS = (0.1, 1e5), (1.0, 179.0)
+"""Å and degrees that the edges and angles of a cell may have."""
+
 LENGTHS = ("_cell_length_a", "_cell_length_b", "_cell_length_c")
 ANGLES = ("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma")
 
@@ -66,10 +69,9 @@ def read_lattice(block: Block, remarks: Remarks) -> NDArray[np.float64]:
     texts = [*lengths, *(text or "90" for text in angles)]
     values = [to_float(str(text)) for text in texts]
     for tag, text, value in zip((*LENGTHS, *ANGLES), texts, values, strict=True):
-        if not (0 < value < (math.inf if tag in LENGTHS else 180)):
-            raise ValueError(
-                f"line {block.line(tag)}: {tag} is {text!r}; a number above 0{'' if tag in LENGTHS else ' and below 180'} is needed"
-            )
+        low, high = EDGES if tag in LENGTHS else CORNERS
+        if not low <= value <= high:
+            raise ValueError(f"line {block.line(tag)}: {tag} is {text!r}; a number from {low:g} to {high:g} is needed")
     return lattice_of(*values)
 
 

@@ -26,8 +26,11 @@ MAX_OCCUPANCY = 1.05
 UNITS_IN_LAST_PLACE = 2.5
 """How far apart, in units of the last printed digit, rounding puts images of a special position."""
 
-COARSEST, FINEST = 5e-3, 1e-6
+COARSEST, FINEST = 5e-3, 1e-4
 """Bounds of that distance, in fractions of the cell."""
+
+FAR = 10
+"""Fractional coordinates beyond this are rather in Å, or lost their point."""
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)(?:\(\d*\))?\s*")
 
@@ -118,6 +121,9 @@ def read_rows(block: Block, formula: Mapping[str, float], remarks: Remarks) -> R
             remarks.notes.append(f"{some(_where(dummies, names))} left out: dummies, by their calc_flag")
     coords = np.array([[to_float(value) for value in column] for column in columns]).T
     keep &= _placed(coords, columns, keep, names, remarks)
+    far = [names[row] for row in np.nonzero(keep)[0].tolist() if np.abs(coords[row]).max() > FAR]
+    if far:
+        remarks.warnings.append(f"the coordinates of {some(far)} are beyond {FAR}; fractions of the cell are needed")
     species = [
         _species(kind, label) if keep[row] else Species(None) for row, (kind, label) in enumerate(zip(types, labels, strict=True))
     ]

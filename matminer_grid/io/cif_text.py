@@ -80,6 +80,14 @@ class Block:
             values = self._values[id(item)] = item.loop.values
         return values[column::value]
 
+    def beside(self, tag: str) -> list[str]:
+        """Give the values of the other columns of a tag's list, as they are written."""
+        item, column, _ = self.items[tag]
+        if column < 0 or item.loop.width() == 1:
+            return []
+        width = item.loop.width()
+        return [value for place, value in enumerate(item.loop.values) if place % width != column]
+
     def texts(self, tag: str) -> list[str | None] | None:
         """Give the values of a tag without their quotes, None for ``?`` and ``.``."""
         raw = self.raw(tag)
@@ -170,7 +178,7 @@ def _one_by_one(content: bytes) -> Iterator[Block | tuple[str, str]]:
         try:
             blocks = [Block(block, text, offset) for block in cif.read_string(text, check_level=0)]
         except (ValueError, RuntimeError) as error:
-            if _ATOMS.search(text) or not name:
+            if _ATOMS.search(text) or not _HEADER.match(text):
                 yield name, _syntax_error(str(error), offset)
             continue
         yield from (block for block in blocks if block.has_atoms)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GROUPS = {
     **dict.fromkeys(("OH", "HO", "OD"), ("O", 1)),
-    **dict.fromkeys(("H2O", "D2O", "OH2", "OD2", "HOH", "WAT", "WATER", "OW"), ("O", 2)),
+    **dict.fromkeys(("H2O", "D2O", "OH2", "OD2", "HOH", "WAT", "WATER", "OWAT", "OW"), ("O", 2)),
     **dict.fromkeys(("H3O", "OH3"), ("O", 3)),
     **{f"{atom}{isotope}{n}": (atom, n) for atom in "NCB" for isotope in "HD" for n in (2, 3, 4)},
     **dict.fromkeys(("NH", "ND"), ("N", 1)),
@@ -26,8 +26,11 @@ GROUPS = {
 }
 """Groups of one heavy atom with hydrogen, in capital letters: the atom, and the number of hydrogens."""
 
-LABELS = re.compile(r"(H2O|D2O|H3O|WATER|WAT|OW|O-?H|NH4|NH3|ND4|ND3)(?![A-Z])")
+LABELS = re.compile(r"(H2O|D2O|H3O|WATER|WAT|OWAT|OW|O-?H|NH4|NH3|ND4|ND3)(?![A-Z])")
 """Labels of such groups; CH2 and the like name a carbon atom as often."""
+
+HEAVIEST = 100
+"""Number of the last element that a site is taken to hold without a word; Nh, Cn and No are rather groups of atoms."""
 
 VACANCIES = {"VAC", "VA", "VACANCY"}
 """An empty site."""
@@ -84,11 +87,12 @@ def species_of_type(symbol: str) -> Species:
     atoms = re.findall(r"[A-Z][a-z]?", text)
     many = len(atoms) > 1 and re.fullmatch(r"(?:[A-Z][a-z]?\d*)+(?:\d*[+-]|[+-]\d*)?", text) and all(map(number_of, atoms))
     number = _VALENCE.get(letters.upper(), number_of(letters))
-    if number is None or (many and (number > 100 or (letters != text and not re.search("[+-]", text)))):
+    charged_group = re.search(r"\d\d[+-]$|O\d*-", text)  # PO43-, CO32-, CO2-: a metal has no such charge
+    if number is None or (many and (number > HEAVIEST or charged_group or (letters != text and not re.search("[+-]", text)))):
         if many:
             raise ValueError(f"the type {text!r} is a group of atoms; each of them needs a position of its own")
         return Species(DUMMY, f"the type {text!r} is no element; it is read as a dummy")
-    return Species(number)
+    return Species(number, _heavy(text, number))
 
 
 @lru_cache(maxsize=4096)
@@ -109,10 +113,26 @@ def species_of_label(label: str) -> Species:
     if letters.upper() in VACANCIES:
         return Species(None)
     if as_written:
-        return Species(two, other=one)
-    if letters in {"D", "T"}:
-        return Species(number_of(letters), f"{text} has no type and is read as {'deuterium' if letters == 'D' else 'tritium'}")
+        return Species(two, _heavy(text, two) or _mixed(text, letters), other=one)
+    if two is None and letters[:1] in {"D", "T"}:
+        return Species(one, f"{text} has no type and is read as {'deuterium' if letters[0] == 'D' else 'tritium'}")
     if two is not None:
         named = f"{text} has no type and is read as {letters[:2].capitalize()}"
         return Species(two) if one is None else Species(two, named, other=one)
-    return Species(DUMMY, f"the label {label!r} names no element; it is read as a dummy") if one is None else Species(one)
+    nothing = f"the label {label!r} names no element; it is read as a dummy"
+    return Species(DUMMY, nothing) if one is None else Species(one, _mixed(text, letters))
+
+
+def _heavy(text: str, number: int | None) -> str:
+    """Warn of an element that no crystal is known of."""
+    return f"{text} is read as element {number}, of which no crystal is known" if HEAVIEST < (number or 0) <= 118 else ""
+
+
+def _mixed(label: str, letters: str) -> str:
+    """Warn of a label that names two elements, such as Al/Si1 or KNa1."""
+    first = letters[:2] if number_of(letters[:2]) is not None and letters[1:2].islower() else letters[:1]
+    rest = label[len(first) :]
+    second = re.match(r"[/,+&]([A-Z][a-z]?)|([A-Z][a-z])", rest)
+    if second is None or number_of(second.group(1) or second.group(2)) is None:
+        return ""
+    return f"{label} has no type and names two elements; it is read as {first}"

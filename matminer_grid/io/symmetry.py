@@ -26,6 +26,9 @@ DEN = gemmi.Op.DEN
 METRIC_TOLERANCE = 0.01
 """Part of the squared edges by which a cell may miss the symmetry of its group without a warning."""
 
+METRIC_LIMIT = 0.2
+"""That by which no cell may: the setting, or the cell, is another one."""
+
 _TRIPLET = re.compile(r"[xyz0-9+\-*./ ]*")
 
 
@@ -176,13 +179,11 @@ def settings_of_symbol(symbol: str) -> Named | None:
 
     Short, full and extended symbols are known, with or without blanks, the settings ``:1 :2 :H :R`` (``S``, ``Z`` of the ICSD).
     """
-    bare, setting = _split_setting(symbol)
-    for key in _spellings(bare):
-        found = _table().get(key)
-        if found:
-            chosen = [xhm for xhm, extension in found if setting in {"", extension}]
-            if not chosen:
-                return None
+    symbol = symbol.replace("~", "")  # P 2~1~/c, as journals print it
+    for bare, setting in (_split_setting(symbol), (symbol.replace("_", ""), "")):  # the 1 of P2(1) is no origin
+        found = next(filter(None, map(_table().get, _spellings(bare))), [])
+        chosen = [xhm for xhm, extension in found if setting in {"", extension}]
+        if chosen:
             return Named(tuple(chosen), frozenset(gemmi.find_spacegroup_by_name(xhm).number for xhm in chosen))
     return None
 
@@ -224,7 +225,8 @@ def _spellings(bare: str) -> list[str]:
     keys = [text]
     if len(words) > 1:
         keys.append("".join(_shortened(words)))
-    keys.append(re.sub(r"(?<=[a-z])([24]|21|4[123])/(?=[a-z])", "", text.replace("-32/", "-3")))  # F4/m-32/m
+    turns = "[24]|21|4[123]" if "-3" in text else "2|21"  # F4/m-32/m is Fm-3m, but C4/mmm isn't Cmmm
+    keys.append(re.sub(rf"(?<=[a-z])({turns})/(?=[a-z])", "", text.replace("-32/", "-3")))
     return list(dict.fromkeys(keys))
 
 
@@ -258,5 +260,13 @@ def _table() -> dict[str, list[tuple[str, str]]]:
     return table
 
 
-_NEW_SYMBOLS = {"aem2": "abm2", "aea2": "aba2", "cmce": "cmca", "cmme": "cmma", "ccce": "ccca"}
-"""Symbols of the International Tables since 1995, and before."""
+_NEW_SYMBOLS = dict(
+    pair.split(":")
+    for pair in (
+        "aem2:abm2 bme2:bma2 b2em:b2cm c2me:c2mb cm2e:cm2a ae2m:ac2m "  # 39
+        "aea2:aba2 bbe2:bba2 b2eb:b2cb c2ce:c2cb cc2e:cc2a ae2a:ac2a "  # 41
+        "cmce:cmca ccme:ccmb aema:abma aeam:acam bbem:bbcm bmeb:bmab "  # 64
+        "cmme:cmma aemm:abmm bmem:bmcm ccce:ccca aeaa:abaa bbeb:bbcb"  # 67, 68
+    ).split()
+)
+"""Symbols of the International Tables since 1995, and before, in all axes."""

@@ -13,7 +13,8 @@ from matminer_grid._files import CHECKSUMS, DATA
 from matminer_grid._validation import check_choice, check_whole
 from matminer_grid._version import __version__
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.models.kernel import MINIMUM_SAMPLES, GRIDKernelRegressor
+from matminer_grid.models.base import MINIMUM_SAMPLES
+from matminer_grid.models.kernel import GRIDKernelRegressor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

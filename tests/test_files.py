@@ -239,6 +239,43 @@ class TestFolders:
             file.truncate(50_000_001)
         assert error_of(tmp_path / "a.cif") == "it has more than 50 MB, the limit for one structure file"
 
+    def test_five_gigabytes_cost_the_others_nothing(self, tmp_path):
+        with (tmp_path / "a.cif").open("wb") as file:
+            file.truncate(5 * 10**9)
+        write(tmp_path / "b.cif", CIF)
+        huge, sound = read(tmp_path)
+        assert huge.error == "it has more than 50 MB, the limit for one structure file"
+        assert sound.crystal.formula == "Na4 Cl4"
+
+    def test_sizes_that_are_not_true(self, tmp_path):
+        packed = bytearray(gzip.compress(CIF))
+        packed[-4:] = (1).to_bytes(4, "little")
+        assert error_of(write(tmp_path / "a.cif.gz", packed)) == "it can't be opened: Incorrect length of data produced"
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in (("a.cif", CIF), ("b.cif", b"#" * 10**7), ("c.cif", CIF)):
+                archive.writestr(name, content)
+        content = (tmp_path / "a.zip").read_bytes()
+        write(tmp_path / "a.zip", content.replace((10**7).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+        first, second, third = read(tmp_path / "a.zip")
+        assert first.crystal.formula == third.crystal.formula == "Na4 Cl4"
+        assert second.error == "it can't be unpacked: Bad CRC-32 for file 'b.cif'"
+
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_a_folder_that_changes_while_it_is_read(self, tmp_path, monkeypatch, n_jobs):
+        monkeypatch.setattr(files, "CHUNK_FILES", 1)
+        for number in range(60):
+            write(tmp_path / f"{number:02d}.cif", CIF)
+        records = read_structures_from(tmp_path, n_jobs=n_jobs)
+        found = [next(records)]
+        (tmp_path / "58.cif").unlink()
+        write(tmp_path / "59.cif", CIF[:200])
+        write(tmp_path / "60.cif", CIF)  # it may be seen or not
+        found += records
+        assert [Path(record.name).name for record in found[:60]] == [f"{number:02d}.cif" for number in range(60)]
+        assert [record.crystal is not None for record in found[:58]] == [True] * 58
+        assert found[58].error == "it can't be opened: No such file or directory"
+        assert "_atom_site" in found[59].error
+
 
 class TestProcesses:
     def test_same_records_as_in_one(self, tmp_path, sample):

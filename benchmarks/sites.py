@@ -154,6 +154,8 @@ def agreement(data: ElasticityTable, limit: int, seed: int) -> tuple[dict[str, A
             start = time.perf_counter()
             matched[scale][index] = matcher.fit(structures[i], structures[j])
             took[index] = time.perf_counter() - start
+    if not 0 < matched[True].sum() < len(rows):
+        raise SystemExit(f"StructureMatcher finds all or none of {len(rows)} pairs alike; take more by --pairs and --limit")
     distances = {}
     for name, dissimilarity in {**SITES, "GRID + composition": CrystalDissimilarity()}.items():
         described = dissimilarity.describe(crystals)

@@ -8,7 +8,7 @@ from benchmarks.sites import main
 
 def test_a_small_run(tmp_path):
     with suppress(SystemExit):  # claims on time may fail on a busy machine
-        main(["--limit", "400", "--pairs", "20", "--output", str(tmp_path)])
+        main(["--limit", "400", "--pairs", "60", "--output", str(tmp_path)])
     results = json.loads((tmp_path / "sites.json").read_text(encoding="utf-8"))
     outcome = {claim["claim"]: claim["outcome"] for claim in results["claims"]}
     for claim in (

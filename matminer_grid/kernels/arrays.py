@@ -8,10 +8,18 @@ from matminer_grid.kernels._jit import jit
 
 
 @jit
+def fill(out, values):
+    """Put values into the beginning of a contiguous array; for a slice numba compiles the text of its error, for seconds."""
+    flat, source = out.ravel(), values.ravel()
+    for i in range(source.size):
+        flat[i] = source[i]
+
+
+@jit
 def longer(size, values):
     """Copy an array into one of at least the size along its first axis, and twice as long."""
     out = np.empty((max(size, 2 * values.shape[0]), *values.shape[1:]), values.dtype)
-    out[: values.shape[0]] = values
+    fill(out, values)
     return out
 
 

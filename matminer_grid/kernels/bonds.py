@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
-from matminer_grid.kernels.arrays import longer
+from matminer_grid.kernels.arrays import fill, longer
 from matminer_grid.kernels.lattice import determinant, lower_triangular, translations
 from matminer_grid.kernels.neighbors import COINCIDENT_SITES, OCCUPANCY_TOLERANCE, OK, TOO_MANY_NEIGHBORS, find_vectors
 from matminer_grid.kernels.neighbors import PROBLEMS as SEARCH_PROBLEMS
@@ -115,7 +115,9 @@ def list_neighbors(lattice, frac, occupancies, needed):
         first, last = offsets[site], offsets[site] + n
         if last > distances.size:
             index, vectors, distances = longer(last, index), longer(last, vectors), longer(last, distances)
-        index[first:last], vectors[first:last], distances[first:last] = own_index[:n], own_vectors[:n], own_distances[:n]
+        fill(index[first:], own_index[:n])
+        fill(vectors[first:], own_vectors[:n])
+        fill(distances[first:], own_distances[:n])
         offsets[site + 1] = last
     return OK, Neighbors(offsets, index[:last], vectors[:last], distances[:last])
 

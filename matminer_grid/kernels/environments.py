@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
-from matminer_grid.kernels.arrays import sort_by_distance
+from matminer_grid.kernels.arrays import fill, sort_by_distance
 from matminer_grid.kernels.lattice import lower_triangular, reduce_cell
 from matminer_grid.kernels.neighbors import (
     COINCIDENT_SITES,
@@ -165,7 +165,8 @@ def _shares(own, radii, amounts, graded):
     size, n_elements = amounts.shape
     n_columns = n_elements - 1 if graded else n_elements
     times, shares, means = np.empty(size + 1), np.empty(size * n_columns), np.zeros(n_columns)
-    times[:size], times[size] = radii, REACH
+    fill(times, radii)
+    times[size] = REACH
     for i in range(size):
         total, cumulative = 1.0, 0.0
         for k in range(n_elements):
@@ -299,7 +300,7 @@ def _joined(arrays):
         sizes[i] = arrays[i].size
     out, size = np.empty(sizes.sum()), 0
     for i in range(len(arrays)):
-        out[size : size + sizes[i]] = arrays[i]
+        fill(out[size:], arrays[i])
         size += sizes[i]
     return out, sizes
 

@@ -52,7 +52,7 @@ def quantile_means(values, weights, offsets, out):
         shares = weights[own] / weights[own].sum() * n_quantiles
         for f in range(out.shape[1]):
             filled, q = 0.0, 0
-            for rank in np.argsort(values[own, f]):
+            for rank in np.argsort(values[own, f].copy()):
                 left = shares[rank]
                 while left > 1e-12 and q < n_quantiles:
                     part = min(left, 1 - filled)

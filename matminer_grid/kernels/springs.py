@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
+from matminer_grid.kernels.arrays import fill
 from matminer_grid.kernels.bonds import bond_valence, slow_decay
 
 BENDING = 0.2
@@ -133,10 +134,10 @@ def elastic_constants(neighbors, volume, occupancies, radii, strengths, slow, be
         stiffness += _add_bonds(net, neighbors, site, occupancies, radii, strengths, slow)
         if bending > 0:
             stiffness += _add_angles(net, neighbors, site, occupancies, radii, strengths, bending)
-    out[0] = net.strains / volume
-    out[1] = out[0]
+    fill(out[0], net.strains / volume)
+    fill(out[1], out[0])
     if stiffness <= 0:
         return
     for i in range(n):
         net.sites[i, i] += soft_mode * stiffness / n
-    out[1] -= net.mixed.T @ np.linalg.solve(net.sites, net.mixed) / volume
+    fill(out[1], out[0] - net.mixed.T @ np.linalg.solve(net.sites, net.mixed) / volume)

@@ -91,6 +91,23 @@ def test_every_embedded_crystal_is_read_as_pymatgen_reads_it_or_said_why_not(emb
     assert same >= 12_134
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_embedded_crystal_made_symmetric_is_read_as_pymatgen_reads_it(embedded):
+    """Cells and coordinates that obey their symmetry exactly, as databases give them."""
+    for row in range(len(embedded)):
+        what = f"row {row}: {embedded[row].formula}"
+        text = str(CifWriter(embedded[row].to_structure(), symprec=0.01))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (structure,) = CifParser.from_str(text, frac_tolerance=0).parse_structures(primitive=False)
+        record = read_one(text)
+        assert record.error is None, what
+        assert record.notes == (), what
+        assert not [warning for warning in record.warnings if "vacuum" not in warning], what
+        assert_same(record.crystal, Crystal.from_structure(structure), what)
+
+
 @pytest.mark.parametrize("name", [name for name in REAL if name not in {"split_alloy", "with_dummies", "wustite"}])
 def test_disorder_and_isotopes_are_read_as_pymatgen_reads_them(name):
     """Wüstite's two kinds of iron are one species in a Crystal, the others pymatgen itself can't read back."""

@@ -11,7 +11,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_two_commands():
     assert "\n    pip install . && python -m benchmarks.bulk_modulus\n" in README
-    assert "\n    pip install '.[test]' && pytest\n" in README
+    assert "\n    pip install '.[test]' && pytest -n auto\n" in README
 
 
 def test_the_example(capsys):

@@ -6,6 +6,9 @@ from matminer_grid.similarity.composition import SubstitutionIndex, composition_
 from matminer_grid.similarity.described import DescribedCrystals
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
 from matminer_grid.similarity.duplicates import Duplicates, find_duplicates
+from matminer_grid.similarity.evaluation import Evaluation, evaluate_crystals
+from matminer_grid.similarity.evaluation_known import KnownCrystals
+from matminer_grid.similarity.evaluation_settings import EvaluationSettings, Measure
 from matminer_grid.similarity.grid import grid_emd, grid_emd_by_group, grid_emd_exact
 from matminer_grid.similarity.search import EMDSearch
 
@@ -16,10 +19,15 @@ __all__ = [
     "DescribedCrystals",
     "Duplicates",
     "EMDSearch",
+    "Evaluation",
+    "EvaluationSettings",
+    "KnownCrystals",
+    "Measure",
     "ShellDifference",
     "SiteMatch",
     "SubstitutionIndex",
     "composition_emd",
+    "evaluate_crystals",
     "find_duplicates",
     "grid_emd",
     "grid_emd_by_group",

@@ -162,17 +162,29 @@ def compare(dissimilarity: CrystalDissimilarity, crystals: CrystalTable) -> Comp
     )
 
 
+def site_contents(crystal: Crystal) -> list[tuple[tuple[int, float], ...]]:
+    """List the atomic numbers and occupancies of each site, sorted."""
+    return [
+        tuple(sorted(zip(crystal.numbers[own].tolist(), crystal.occupancies[own].round(6).tolist(), strict=True)))
+        for own in (crystal.site_index == site for site in range(crystal.n_sites))
+    ]
+
+
+def symmetry_dataset(crystal: Crystal) -> Any:
+    """Find a crystal's symmetry as spglib has it; None where it finds none."""
+    contents = site_contents(crystal)
+    number = {content: index for index, content in enumerate(sorted(set(contents)), start=1)}
+    cell = crystal.lattice, crystal.frac_coords, [number[content] for content in contents]
+    return spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
+
+
 class _Described:
     """A crystal's points by their names: element and Wyckoff position, and which sites they are."""
 
     def __init__(self, crystal: Crystal, owners: NDArray[np.int64]) -> None:
-        contents = [
-            tuple(sorted(zip(crystal.numbers[own].tolist(), crystal.occupancies[own].round(6).tolist(), strict=True)))
-            for own in (crystal.site_index == site for site in range(crystal.n_sites))
-        ]
+        contents = site_contents(crystal)
         self.site_labels = ["".join(species_symbol(n) + (f"{o:g}" if o < 1 else "") for n, o in content) for content in contents]
-        kinds = [sorted(set(contents)).index(content) + 1 for content in contents]
-        found = spglib.get_symmetry_dataset((crystal.lattice, crystal.frac_coords, kinds), symprec=SYMMETRY_TOLERANCE)
+        found = symmetry_dataset(crystal)
         self.space_group = "unknown" if found is None else f"{found.international} ({found.number})"
         self.members: list[list[int]] = []
         self.labels = []

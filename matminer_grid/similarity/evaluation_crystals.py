@@ -1,0 +1,144 @@
+"""What is said of each generated crystal: whether it is valid, the nearest known one with the parts of D, whether it is novel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Composition
+from sklearn.base import clone
+
+from matminer_grid._threads import in_threads, n_threads, new_flag
+from matminer_grid.kernels.sites import site_dissimilarities, site_plan
+from matminer_grid.similarity.evaluation_checks import check_crystals
+from matminer_grid.similarity.evaluation_distributions import densities, numbers_of_elements, volumes_per_atom
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from matminer_grid.crystals.table import CrystalTable
+    from matminer_grid.similarity.described import DescribedCrystals
+    from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
+    from matminer_grid.similarity.evaluation_known import KnownCrystals
+
+PAIRS_AT_ONCE = 512
+"""Pairs that a thread evaluates in one go."""
+
+TIE = 1e-9
+"""What rounding may add to a dissimilarity."""
+
+
+def crystal_rows(
+    crystals: CrystalTable,
+    described: DescribedCrystals,
+    known: KnownCrystals,
+    tolerance: float,
+    *,
+    n_jobs: int | None = None,
+    pbar: bool = False,
+) -> pd.DataFrame:
+    """Say what there is to say of each generated crystal by itself.
+
+    Parameters
+    ----------
+    crystals : CrystalTable
+        N valid crystals.
+    described : DescribedCrystals
+        The same, as the dissimilarity of the known ones compares them.
+    known : KnownCrystals
+    tolerance : float
+        Largest dissimilarity to a known crystal of the same composition that makes a crystal known.
+
+    Returns
+    -------
+    DataFrame
+        N rows; :func:`evaluate_crystals` tells the columns.
+    """
+    properties = pd.DataFrame(
+        {
+            "formula": [Composition(crystal.formula).reduced_formula for crystal in crystals],
+            "n_sites": crystals.n_sites,
+            "n_elements": numbers_of_elements(crystals),
+            "volume_per_atom": volumes_per_atom(crystals),
+            "density": densities(crystals),
+        }
+    )
+    parts = [properties, check_crystals(crystals), nearest_known(crystals, described, known, n_jobs, pbar)]
+    return pd.concat([*parts, known_as(crystals, described, known, tolerance)], axis=1)
+
+
+def nearest_known(
+    crystals: CrystalTable, described: DescribedCrystals, known: KnownCrystals, n_jobs: int | None = None, pbar: bool = False
+) -> pd.DataFrame:
+    """Find the nearest known crystal of each, with the parts of the dissimilarity."""
+    distances, rows = known.search.kneighbors(described, 1, pbar=pbar)
+    distances, rows = distances[:, 0], rows[:, 0]
+    others = known.crystals[rows]
+    dissimilarity = known.dissimilarity
+    geometry, elements, surroundings = plan_parts(described, known.described(rows), dissimilarity).T
+    return pd.DataFrame(
+        {
+            "nearest": [known.ids[row] for row in rows.tolist()],
+            "nearest_formula": [Composition(crystal.formula).reduced_formula for crystal in others],
+            "dissimilarity": distances,
+            "distances": geometry,
+            "elements": elements,
+            "surroundings": surroundings,
+            "volume_ratio": volumes_per_atom(others) / volumes_per_atom(crystals),
+            "at_equal_volume": at_equal_volume(crystals, others, dissimilarity, n_jobs),
+        }
+    )
+
+
+def plan_parts(a: DescribedCrystals, b: DescribedCrystals, dissimilarity: CrystalDissimilarity) -> NDArray[np.float64]:
+    """Split the dissimilarities of crystals in equal rows: distances (Å), elements and surroundings, shape (n, 3)."""
+    weights = dissimilarity.site_weights
+    out = np.empty((len(a), 3))
+    for row in range(len(a)):
+        _, plan, parts = site_plan(a.sites.environments, row, b.sites.environments, row, weights)
+        out[row] = (plan * parts).sum(axis=(1, 2))
+    return out
+
+
+def at_equal_volume(
+    a: CrystalTable, b: CrystalTable, dissimilarity: CrystalDissimilarity, n_jobs: int | None = None
+) -> NDArray[np.float64]:
+    """Evaluate the dissimilarities of crystals in equal rows, at one volume a site, shape (n,)."""
+    scaled = clone(dissimilarity).set_params(scale_volume=True)
+    return pair_dissimilarities(scaled.describe(a, n_jobs=n_jobs), scaled.describe(b, n_jobs=n_jobs), scaled, n_jobs=n_jobs)
+
+
+def pair_dissimilarities(
+    a: DescribedCrystals,
+    b: DescribedCrystals,
+    dissimilarity: CrystalDissimilarity,
+    pairs: tuple[NDArray[np.int64], ...] = (),
+    n_jobs: int | None = None,
+) -> NDArray[np.float64]:
+    """Evaluate the dissimilarities of pairs of crystals, by default those in equal rows, shape (n_pairs,)."""
+    rows, others = pairs or (np.arange(len(a)), np.arange(len(a)))
+    own, known, weights = a.sites.environments, b.sites.environments, dissimilarity.site_weights
+    out = np.empty(len(rows))
+
+    def fill(start: int) -> None:
+        some = slice(start, start + PAIRS_AT_ONCE)
+        site_dissimilarities(own, rows[some], known, others[some], weights, out[some])
+
+    for _ in in_threads(fill, range(0, len(rows), PAIRS_AT_ONCE), n_threads(n_jobs), new_flag()):
+        pass
+    return out
+
+
+def known_as(crystals: CrystalTable, described: DescribedCrystals, known: KnownCrystals, tolerance: float) -> pd.DataFrame:
+    """Find the nearest known crystal of each composition within a tolerance; None for novel ones."""
+    queries, rows = known.compositions.pairs(crystals)
+    wanted, which = np.unique(rows, return_inverse=True)
+    apart = pair_dissimilarities(described, known.described(wanted), known.dissimilarity, (queries, which.astype(np.int64)))
+    near = apart <= tolerance + TIE
+    queries, rows, apart = queries[near], rows[near], apart[near]
+    order = np.lexsort((rows, apart, queries))
+    best = order[np.unique(queries[order], return_index=True)[1]]
+    names = np.full(len(crystals), None, dtype=object)
+    names[queries[best]] = [known.ids[row] for row in rows[best].tolist()]
+    return pd.DataFrame({"known_as": names, "novel": [name is None for name in names]})

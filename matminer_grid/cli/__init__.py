@@ -4,6 +4,7 @@ import typer
 
 from matminer_grid.cli.compare import compare
 from matminer_grid.cli.data import data
+from matminer_grid.cli.evaluate import evaluate
 from matminer_grid.cli.features import featurize
 from matminer_grid.cli.models import predict
 from matminer_grid.cli.similarity import duplicates, similar
@@ -12,7 +13,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
-for command in (featurize, predict, similar, compare, duplicates):
+for command in (featurize, predict, similar, compare, duplicates, evaluate):
     app.command()(command)
 
 

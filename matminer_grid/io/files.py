@@ -141,10 +141,10 @@ def read_batches(
 
 
 def read_groups(
-    groups: Iterable[str | Path | Iterable[str | Path]], *, n_jobs: int | None = None
+    groups: Iterable[str | Path | Iterable[str | Path]], *, n_jobs: int | None = None, with_properties: bool = False
 ) -> Iterator[tuple[int, StructureBatch]]:
     """Read groups of files, one after another without a pause between them; each batch comes with the number of its group."""
-    return _read(groups, n_processes(n_jobs), with_properties=False)
+    return _read(groups, n_processes(n_jobs), with_properties)
 
 
 def _read(groups: Iterable[Any], n_jobs: int, with_properties: bool) -> Iterator[tuple[int, StructureBatch]]:

@@ -6,14 +6,17 @@ under the same paths and share nothing else. Each task computes in one thread, s
 """
 
 from matminer_grid.pipeline._run import Report
+from matminer_grid.pipeline.evaluation import EvaluationReport, evaluate_files
 from matminer_grid.pipeline.features import featurize_files, featurize_partitions, load_features
 from matminer_grid.pipeline.matrix import emd_matrix, load_emd_matrix
 from matminer_grid.pipeline.neighbors import kneighbors
 from matminer_grid.pipeline.predictions import load_predictions, predict_partitions
 
 __all__ = [
+    "EvaluationReport",
     "Report",
     "emd_matrix",
+    "evaluate_files",
     "featurize_files",
     "featurize_partitions",
     "kneighbors",

@@ -69,7 +69,15 @@ class Report:
 
 
 def compute_files(
-    inputs: Paths, output: str | Path, compute: Compute, settings: dict[str, Any], *, n_jobs: int, part_size: int, pbar: bool
+    inputs: Paths,
+    output: str | Path,
+    compute: Compute,
+    settings: dict[str, Any],
+    *,
+    n_jobs: int,
+    part_size: int,
+    pbar: bool,
+    with_properties: bool = False,
 ) -> Report:
     """Write what a function computes from the structures of files; the settings are all that the rows depend on, as JSON has it."""
     check_whole("part_size", part_size, high=LARGEST_PART)
@@ -86,7 +94,8 @@ def compute_files(
         todo = [unit for unit in units if not unit.has_ended]
         try:
             with tqdm(desc="structures", initial=n_resumed, unit="", disable=not pbar) as bar:
-                batches = read_groups(([name for name, _ in unit.files] for unit in todo), n_jobs=n_jobs)
+                groups = ([name for name, _ in unit.files] for unit in todo)
+                batches = read_groups(groups, n_jobs=n_jobs, with_properties=with_properties)
                 for number, group in groupby(batches, key=itemgetter(0)):
                     for n_done in write_parts(folder, todo[number], map(itemgetter(1), group), compute, part_size):
                         bar.update(n_done)

@@ -29,16 +29,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 
 _OPENERS = {"gz": gzip.open, "tgz": gzip.open, "bz2": bz2.open, "tbz2": bz2.open, "xz": lzma.open, "txz": lzma.open}
 
-DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    lzma.LZMAError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+DAMAGED = (OSError, EOFError, ValueError, RuntimeError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 """What the standard library raises for damaged archives and packed files."""
 
 
@@ -59,13 +50,7 @@ def open_binary(path: Path) -> IO[bytes]:
 
 
 def read_limited(file: IO[bytes]) -> bytes:
-    """Read a file as far as :data:`MAX_FILE_SIZE`.
-
-    Raises
-    ------
-    ValueError
-        There is more.
-    """
+    """Read a file as far as :data:`MAX_FILE_SIZE`; more is a ValueError."""
     blocks = []
     size = 0
     while block := file.read(BLOCK):  # a read of the limit itself would set aside as much memory
@@ -79,20 +64,10 @@ def read_limited(file: IO[bytes]) -> bytes:
 
 
 def members(path: Path) -> Iterator[tuple[str, bytes | ValueError]]:
-    """Give the names of an archive's files and what they hold, or what is wrong with them.
+    """Give the names of a zip or tar archive's files and what they hold, or what is wrong with them.
 
-    Absolute names, names with "..", links and devices are refused, as are members of more than :data:`MAX_FILE_SIZE` bytes.
-
-    Parameters
-    ----------
-    path : Path
-        A zip or tar archive.
-
-    Raises
-    ------
-    ValueError
-        The archive is damaged, or its members have more than :data:`MAX_ARCHIVE_SIZE` bytes together; what stands before has been
-        given already.
+    Absolute names, names with "..", links and devices are refused, as are members of more than :data:`MAX_FILE_SIZE` bytes. For an
+    archive that is damaged, or has more than :data:`MAX_ARCHIVE_SIZE` bytes unpacked, a ValueError follows what stands before.
     """
     try:
         yield from _zip_members(path) if path.suffix.lower() == ".zip" else _tar_members(path)

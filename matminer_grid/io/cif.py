@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from matminer_grid.crystals.elements import as_element, species_amounts
 from matminer_grid.crystals.problems import compare_amounts
@@ -51,31 +51,8 @@ SHORT_BOND = 0.6
 """Atoms nearer than this part of the sum of their radii speak against an origin."""
 
 
-class Symmetry(NamedTuple):
-    """Groups that a block's symmetry may be, the likeliest first, and whether one of them had to be assumed."""
-
-    groups: tuple[Group, ...]
-    assumed: str = ""
-
-
 def read_cif(content: bytes) -> list[Parsed]:
-    """Read all blocks with atoms.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-
-    Returns
-    -------
-    list of Parsed
-        One for each block that lists atoms, in order, whether it can be read or not.
-
-    Raises
-    ------
-    ValueError
-        There is no block with atoms.
-    """
+    """Read all blocks with atoms, in order, whether they can be read or not; a ValueError if there are none."""
     found = []
     for block in read_blocks(as_text(content)):
         if isinstance(block, tuple):
@@ -97,8 +74,8 @@ def _read_block(block: Block) -> Parsed:
     lattice = read_lattice(block, remarks)
     formula = read_formula(block, remarks)
     rows = read_rows(block, formula, remarks)
-    symmetry = _symmetry(block, lattice, remarks)
-    cell = _cell(block, rows, symmetry, lattice, formula, remarks)
+    groups = _groups(block, lattice, remarks)
+    cell = _cell(block, rows, groups, lattice, formula, remarks)
     _check_multiplicities(rows, cell, remarks)
     _check_formula(block, rows, cell, formula, remarks)
     return Parsed(
@@ -111,8 +88,8 @@ def _read_block(block: Block) -> Parsed:
     )
 
 
-def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> Symmetry:
-    """Find the group of a block, or those among which its atoms decide."""
+def _groups(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> list[Group]:
+    """Find the group of a block, or those among which its atoms decide, the likeliest first."""
     block.check_single(*OPERATORS, CENTERINGS, *SYMBOLS, *HALL, *NUMBERS)
     metric = lattice @ lattice.T
     symbols = tuple(text for text in (block.text(tag) for tag in SYMBOLS) if text)
@@ -121,22 +98,22 @@ def _symmetry(block: Block, lattice: NDArray[np.float64], remarks: Remarks) -> S
     if tag is not None:
         group = _operators(block, tag)
         _check_named(group, named, block, remarks)
-        symmetry = Symmetry((group,))
+        groups = [group]
     elif isinstance(named, str):
         raise ValueError(named)
     elif named:
-        symmetry = _settings(named, metric, remarks)
+        groups = _settings(named, metric, remarks)
     else:
         remarks.warnings.append("it gives no symmetry; its atoms are taken for all of the cell (P 1)")
-        return Symmetry((group_of_setting("P 1"),))
-    worst = min(group.misfit(metric) for group in symmetry.groups)
+        return [group_of_setting("P 1")]
+    worst = min(group.misfit(metric) for group in groups)
     if worst > METRIC_TOLERANCE:
-        name = symmetry.groups[0].name or "the symmetry operators"
+        name = groups[0].name or "the symmetry operators"
         missed = f"the cell misses the symmetry of {name} by {worst:.1%} of its squared edges"
         if worst > METRIC_LIMIT:
             raise ValueError(f"{missed}; another setting, or another cell, is needed")
         remarks.warnings.append(missed)
-    return symmetry
+    return groups
 
 
 def _operators(block: Block, tag: str) -> Group:
@@ -203,13 +180,7 @@ def _named(symbols: tuple[str, ...], hall: str | None, number: str | None) -> Na
         return f"its space group is named as {names}, which contradict each other"
     if problem and found[0].assumed:
         return problem
-    return _narrowed(found, common)
-
-
-def _narrowed(found: list[Named], common: frozenset[int]) -> Named:
-    """Combine several names: the settings that the most precise of them leaves."""
-    precise = [settings for settings in found if not settings.assumed] or found
-    best = min(precise, key=lambda settings: len(settings.settings))
+    best = min(found, key=lambda settings: (settings.assumed, len(settings.settings)))  # the most precise of several names
     return Named(best.settings, common, best.assumed)
 
 
@@ -232,7 +203,7 @@ def _check_named(group: Group, named: Named | str | None, block: Block, remarks:
         remarks.warnings.append(f"its {len(group.rotations)} symmetry operators are of no known group; they are used as they are")
 
 
-def _settings(named: Named, metric: NDArray[np.float64], remarks: Remarks) -> Symmetry:
+def _settings(named: Named, metric: NDArray[np.float64], remarks: Remarks) -> list[Group]:
     """Choose among the settings that a name allows by the shape of the cell."""
     groups = [
         group_of_hall(xhm.removeprefix("hall ")) if xhm.startswith("hall ") else group_of_setting(xhm) for xhm in named.settings
@@ -243,21 +214,20 @@ def _settings(named: Named, metric: NDArray[np.float64], remarks: Remarks) -> Sy
         group for group, misfit in zip(groups, misfits, strict=True) if misfit <= max(METRIC_TOLERANCE / 10, 1.0001 * min(misfits))
     ]
     stem = fitting[0].name.partition(":")[0]
-    chosen = tuple(group for group in fitting if group.name.partition(":")[0] == stem) if len(fitting) > 1 else tuple(fitting)
     if named.assumed:
         remarks.notes.append(f"only the number of the space group is given; the setting {stem} was assumed")
-    return Symmetry(chosen)
+    return [group for group in fitting if group.name.partition(":")[0] == stem]
 
 
 def _cell(
-    block: Block, rows: Rows, symmetry: Symmetry, lattice: NDArray[np.float64], formula: Mapping[str, float], remarks: Remarks
+    block: Block, rows: Rows, groups: list[Group], lattice: NDArray[np.float64], formula: Mapping[str, float], remarks: Remarks
 ) -> Cell:
     """Make all sites; where several origins are possible, formula and distances decide."""
-    if len(symmetry.groups) == 1:
-        return expand(rows, symmetry.groups[0], lattice, remarks)
+    if len(groups) == 1:
+        return expand(rows, groups[0], lattice, remarks)
     cells: list[tuple[Group, Cell, Remarks]] = []
     problems = []
-    for group in symmetry.groups:
+    for group in groups:
         own = Remarks()
         try:
             cells.append((group, expand(rows, group, lattice, own), own))
@@ -270,7 +240,7 @@ def _cell(
     best = max(scores)
     winners = [entry for entry, score in zip(cells, scores, strict=True) if score == best]
     group, cell, own = winners[-1]  # the second origin choice is what the tables now prefer
-    names = " or ".join(group.name for group in symmetry.groups)
+    names = " or ".join(group.name for group in groups)
     if len(winners) == 1 and not problems:
         remarks.notes.append(f"the origin isn't given ({names}); formula and distances speak for {group.name}")
     else:

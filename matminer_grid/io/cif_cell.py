@@ -31,18 +31,7 @@ _COSINES = {90.0: 0.0, 60.0: 0.5, 120.0: -0.5}
 
 
 class Cell(NamedTuple):
-    """All sites of a cell, and what they are made of.
-
-    Parameters
-    ----------
-    sites : Sites
-    labels : list of str
-        One a site.
-    multiplicities : ndarray of shape (n,)
-        Sites that symmetry makes of each row.
-    weights : ndarray of shape (n,)
-        Atoms in the cell that each row stands for.
-    """
+    """All sites with a label each; of each row, the sites that symmetry makes of it, and the atoms of the cell it stands for."""
 
     sites: Sites
     labels: list[str]
@@ -51,13 +40,7 @@ class Cell(NamedTuple):
 
 
 def read_lattice(block: Block, remarks: Remarks) -> NDArray[np.float64]:
-    """Read the lattice vectors from lengths and angles, c along z, a in the plane of x and z.
-
-    Raises
-    ------
-    ValueError
-        Lengths are missing, or there is no such cell.
-    """
+    """Read the lattice vectors from lengths and angles, c along z, a in the plane of x and z; without such a cell a ValueError."""
     block.check_single(*LENGTHS, *ANGLES)
     lengths, angles = ([block.text(tag) for tag in tags] for tags in (LENGTHS, ANGLES))
     missing = [tag for tag, text in zip(LENGTHS, lengths, strict=True) if text is None]
@@ -76,35 +59,17 @@ def read_lattice(block: Block, remarks: Remarks) -> NDArray[np.float64]:
 
 
 def lattice_of(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> NDArray[np.float64]:
-    """Give lattice vectors for lengths in Å and angles in degrees, as pymatgen has them.
-
-    Raises
-    ------
-    ValueError
-        No cell has these angles.
-    """
+    """Give lattice vectors for lengths in Å and angles in degrees, as pymatgen has them; angles of no cell are a ValueError."""
     ca, cb, cg = (_COSINES.get(angle, math.cos(math.radians(angle))) for angle in (alpha, beta, gamma))
     sa, sb = math.sqrt(1 - ca * ca), math.sqrt(1 - cb * cb)
     cosine = (ca * cb - cg) / (sa * sb)
     if not abs(cosine) < 1:
         raise ValueError(f"no cell has the angles {alpha:g}, {beta:g}, {gamma:g}")
-    return np.array(
-        [
-            [a * sb, 0.0, a * cb],
-            [-b * sa * cosine, b * sa * math.sqrt(1 - cosine * cosine), b * ca],
-            [0.0, 0.0, c],
-        ]
-    )
+    return np.array([[a * sb, 0.0, a * cb], [-b * sa * cosine, b * sa * math.sqrt(1 - cosine * cosine), b * ca], [0.0, 0.0, c]])
 
 
 def fractional(lattice: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give Cartesian positions in Å as fractions of a cell.
-
-    Raises
-    ------
-    ValueError
-        The cell is flat.
-    """
+    """Give Cartesian positions in Å as fractions of a cell; a ValueError if that is flat."""
     if np.linalg.det(lattice) == 0:
         raise ValueError("the cell has no volume; its three lattice vectors must not lie in one plane")
     return np.array(np.linalg.solve(lattice.T, positions.T).T, dtype=np.float64)
@@ -113,10 +78,7 @@ def fractional(lattice: NDArray[np.float64], positions: NDArray[np.float64]) -> 
 def expand(rows: Rows, group: Group, lattice: NDArray[np.float64], remarks: Remarks) -> Cell:
     """Apply the operators to the rows, and put what falls onto one point on one site.
 
-    Raises
-    ------
-    ValueError
-        There are too many sites, or occupancies on one of them add up to more than 1.05.
+    Too many sites are a ValueError, as are occupancies that add up to more than 1.05 on one of them.
     """
     n, k = len(rows.labels), len(group.rotations)
     if n * k > MAX_SITES:

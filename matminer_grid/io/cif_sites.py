@@ -62,21 +62,11 @@ class Remarks:
 
 @dataclass
 class Rows:
-    """The rows of an atom list that hold something.
+    """The n rows of an atom list that hold something.
 
-    Parameters
-    ----------
-    labels : list of str
-    numbers : ndarray of shape (n,)
-    coords : ndarray of shape (n, 3)
-    steps : ndarray of shape (n,)
-        Distance in fractions of the cell that rounding of the printed coordinates explains.
-    occupancies : ndarray of shape (n,)
-    multiplicities : list of int, or None where the file says nothing
-    kinds : list of str
-        The species as written, charge included.
-    hydrogens : ndarray of shape (n,)
-        Hydrogens on the atom that have no position, as the file says.
+    Steps are the distances, in fractions of the cell, that rounding of the printed coordinates explains; multiplicities are None
+    where the file says nothing; kinds are the species as written, charge included; hydrogens those on the atom, as the file says,
+    that have no position.
     """
 
     labels: list[str]
@@ -96,13 +86,7 @@ def read_number(text: str) -> float:
 
 
 def read_rows(block: Block, formula: Mapping[str, float], remarks: Remarks) -> Rows:
-    """Read the atom list of a block.
-
-    Raises
-    ------
-    ValueError
-        Columns are missing, or values can't be read; the message names the row.
-    """
+    """Read the atom list of a block; a ValueError names missing columns, or the row whose values can't be read."""
     block.check_single(*FRACTIONS, "_atom_site_type_symbol", "_atom_site_label", "_atom_site_occupancy")
     columns = _coordinates(block)
     n = len(columns[0])

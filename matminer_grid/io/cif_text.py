@@ -10,15 +10,7 @@ from gemmi import cif
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-ATOM_TAGS = (
-    "_atom_site_label",
-    "_atom_site_type_symbol",
-    "_atom_site_fract_x",
-    "_atom_site_fract_y",
-    "_atom_site_fract_z",
-    "_atom_site_cartn_x",
-    "_atom_site_occupancy",
-)
+ATOM_TAGS = [f"_atom_site_{name}" for name in "label type_symbol fract_x fract_y fract_z cartn_x occupancy".split()]
 """Any of these makes a block one with atoms."""
 
 _HEADER = re.compile(rb"^[ \t]*data_(\S*)", re.IGNORECASE)
@@ -28,15 +20,9 @@ _ATOMS = re.compile(
 
 
 class Block:
-    """The items of a block by their tags, in lower case, with ``_`` for the dots of newer dictionaries.
+    """The items of gemmi's block by their tags, in lower case, with ``_`` for the dots of newer dictionaries.
 
-    Parameters
-    ----------
-    block : gemmi.cif.Block
-    source : bytes
-        The text that gemmi read.
-    offset : int
-        Lines of the file before it.
+    The source is the text that gemmi read, and the offset the number of lines of the file before it.
     """
 
     def __init__(self, block: Any, source: bytes, offset: int = 0) -> None:
@@ -117,13 +103,7 @@ class Block:
         return next(found, first - 1) + 1 + self.offset
 
     def check_single(self, *tags: str) -> None:
-        """Refuse a block that gives one of these tags twice, since one of both would be lost.
-
-        Raises
-        ------
-        ValueError
-            It does.
-        """
+        """Refuse, with a ValueError, a block that gives one of these tags twice, since one of both would be lost."""
         for tag in tags:
             if tag in self.repeated:
                 raise ValueError(
@@ -137,13 +117,7 @@ def unquoted(raw: Iterable[str]) -> list[str | None]:
 
 
 def as_text(content: bytes) -> bytes:
-    """Bring a file to the ASCII that CIFs are written in: UTF-16 is decoded, foreign letters become ``?``.
-
-    Raises
-    ------
-    ValueError
-        It holds NUL bytes.
-    """
+    """Bring a file to the ASCII that CIFs are written in: UTF-16 is decoded, foreign letters become ``?``, NUL bytes an error."""
     if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         content = content.decode("utf-16", errors="replace").encode("ascii", errors="replace")
     content = content.removeprefix(b"\xef\xbb\xbf")
@@ -158,13 +132,7 @@ def as_text(content: bytes) -> bytes:
 
 
 def read_blocks(content: bytes) -> Iterator[Block | tuple[str, str]]:
-    """Give each block with atoms, in order, or its name and what is wrong with it.
-
-    Parameters
-    ----------
-    content : bytes
-        As :func:`as_text` gives it.
-    """
+    """Give each block with atoms of what :func:`as_text` gives, in order, or its name and what is wrong with it."""
     try:
         blocks = [Block(block, content) for block in cif.read_string(content, check_level=0)]
     except (ValueError, RuntimeError):

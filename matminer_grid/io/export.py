@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
     Writer = Callable[[Crystal, Mapping[str, Any]], str]
 
-FOLDERS: dict[str, tuple[str, Writer]] = {
-    "cif": (".cif", write_cif),
-    "poscar": (".vasp", write_poscar),
-    "xyz": (".xyz", write_xyz),
-}
+FOLDERS: dict[str, tuple[str, Writer]] = {"cif": (".cif", write_cif), "poscar": (".vasp", write_poscar), "xyz": (".xyz", write_xyz)}
 """Suffix and writer of each kind of files in a folder."""
 
 FILES: dict[str, Writer] = {
@@ -131,13 +127,7 @@ def export_crystals(
 
 
 def _ending(output: Path, fmt: str | None) -> str:
-    """Give the ending that says what is to be written; "" for a folder.
-
-    Raises
-    ------
-    ValueError
-        It is unknown, or contradicts the format.
-    """
+    """Give the ending that says what is to be written; "" for a folder."""
     if fmt is not None and fmt not in FOLDERS:
         raise ValueError(f"fmt must be one of {', '.join(map(repr, FOLDERS))}, not {fmt!r}")
     name = output.name.lower()

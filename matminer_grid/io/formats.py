@@ -21,20 +21,12 @@ MAX_FILE_SIZE = 50_000_000
 """Bytes that one structure file, archive member or JSON line may have, unpacked."""
 
 ENDINGS = {
-    "cif": "cif",
-    "mcif": "cif",
-    "vasp": "poscar",
-    "poscar": "poscar",
-    "contcar": "poscar",
-    "xdatcar": "xdatcar",
-    "json": "json",
-    "mson": "json",
-    "cssr": "cssr",
-    "xsf": "xsf",
-    "axsf": "xsf",
-    "res": "res",
-    "xyz": "xyz",
-    "extxyz": "xyz",
+    **dict.fromkeys(("cif", "mcif"), "cif"),
+    **dict.fromkeys(("vasp", "poscar", "contcar"), "poscar"),
+    **dict.fromkeys(("json", "mson"), "json"),
+    **dict.fromkeys(("xsf", "axsf"), "xsf"),
+    **dict.fromkeys(("xyz", "extxyz"), "xyz"),
+    **{name: name for name in ("xdatcar", "cssr", "res")},
 }
 """Endings of file names, in lower case, and the format that each stands for."""
 
@@ -79,24 +71,9 @@ def format_of(name: str) -> str | None:
 
 
 def parse_structures(content: bytes, kind: str) -> list[Parsed]:
-    """Read the structures of one file; whether they are valid crystals is not looked at yet.
+    """Read the structures of one file, unpacked, of one of the formats of :data:`ENDINGS`; at least one, else a ValueError.
 
-    Parameters
-    ----------
-    content : bytes
-        The file, unpacked.
-    kind : str
-        One of the formats of :data:`ENDINGS`.
-
-    Returns
-    -------
-    list of Parsed
-        At least one; several where a file holds several, each with what was wrong with it.
-
-    Raises
-    ------
-    ValueError
-        The file is too large, damaged, or holds no structure.
+    Each has what was wrong with it; whether they are valid crystals is not looked at yet.
     """
     if len(content) > MAX_FILE_SIZE:
         raise ValueError(f"it has more than {MAX_FILE_SIZE / 1e6:.0f} MB, the limit for one structure file")

@@ -26,13 +26,7 @@ _PAIR = re.compile(rf"""({_WORD})(?:\s*=\s*({_WORD}|\{{[^}}]*\}}|\[[^\]]*\]))?""
 
 
 def read_xyz(text: str) -> list[Parsed]:
-    """Read the frames of an extended XYZ file, with their lattice, and the properties of their second line.
-
-    Raises
-    ------
-    ValueError
-        It is no XYZ file.
-    """
+    """Read the frames of an extended XYZ file, with their lattice, and the properties of their second line."""
     lines = text.splitlines()
     out: list[Parsed] = []
     place = 0
@@ -145,13 +139,7 @@ def _scalar(text: str) -> Any:
 
 
 def read_xsf(text: str) -> list[Parsed]:
-    """Read an XSF file of a crystal, or the steps of an animation.
-
-    Raises
-    ------
-    ValueError
-        It is a slab, a polymer or a molecule, or damaged.
-    """
+    """Read an XSF file of a crystal, or the steps of an animation; slabs, polymers and molecules are a ValueError."""
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     keywords = {line.split()[0].upper() for line in lines if line}
     for word, what in (
@@ -207,13 +195,7 @@ def _xsf_sites(lattice: NDArray[np.float64] | None, lines: Sequence[str], start:
 
 
 def read_cssr(text: str) -> list[Parsed]:
-    """Read a CSSR file without symmetry.
-
-    Raises
-    ------
-    ValueError
-        It is damaged, or its space group isn't P 1.
-    """
+    """Read a CSSR file without symmetry; another space group than P 1 is a ValueError."""
     lines = text.splitlines()
     if len(lines) < 4:
         raise ValueError("it is cut short: lengths, angles, the number of atoms and a title are needed")

@@ -132,15 +132,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 
 
 def open_parquet(path: str | Path) -> pq.ParquetFile:
-    """Open a Parquet file after checking that its row groups are of a sensible size.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is no Parquet file, or a column has more than :data:`MAX_VALUES` numbers in a row group.
-    """
+    """Open a Parquet file; a ValueError if it is none, or a column has more than :data:`MAX_VALUES` numbers in a row group."""
     try:
         file = pq.ParquetFile(path)
         file.schema_arrow.names  # noqa: B018  it raises if a name is no UTF-8

@@ -52,18 +52,8 @@ class StructureRecord:
 class StructureBatch:
     """Structures that were read together: those of as many :class:`StructureRecord`, but their crystals in one table.
 
-    Parameters
-    ----------
-    names : list of str
-        One a structure.
-    crystals : CrystalTable
-        Those that could be read, in order.
-    errors : dict of int to str
-        Why the others couldn't, by their place among the names.
-    notes, warnings : dict of int to tuple of str
-        Those of the records that have any, likewise.
-    properties : dict of int to dict
-        Likewise.
+    There are crystals of those only that could be read. Errors, notes, warnings and properties stand by the place of the structure
+    among the names, for those that have any.
     """
 
     names: list[str]
@@ -99,19 +89,10 @@ class StructureBatch:
 
 
 class Parsed(NamedTuple):
-    """A structure as a parser gives it, or what is wrong with it.
+    """A structure as a parser gives it, or what is wrong with it; as :class:`StructureRecord`, but for these.
 
-    Parameters
-    ----------
-    name : str
-        That it has in its file, or "".
-    crystal : Structure, Crystal or arrays of one, or None
-        Not checked yet.
-    error : str or None
-    notes, warnings, properties
-        As in :class:`StructureRecord`.
-    labels : sequence of str, or None
-        Names of the sites.
+    The name is that which it has in its file, or "". The crystal, a Structure, a Crystal or the arrays of one, is not checked yet;
+    labels are the names of its sites.
     """
 
     name: str = ""

@@ -19,24 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NOT_ATOMS = (
-    "TITL",
-    "ZERR",
-    "REM",
-    "UNIT",
-    "FVAR",
-    "TEMP",
-    "SIZE",
-    "WGHT",
-    "HKLF",
-    "PLAN",
-    "L.S.",
-    "FMAP",
-    "BOND",
-    "CONF",
-    "ACTA",
-    "CGLS",
-)
+NOT_ATOMS = "TITL ZERR REM UNIT FVAR TEMP SIZE WGHT HKLF PLAN L.S. FMAP BOND CONF ACTA CGLS".split()
 """Commands that say nothing of the crystal."""
 
 
@@ -52,13 +35,7 @@ class Part:
     occupancies: list[float] = field(default_factory=list)
 
     def read(self, words: Sequence[str]) -> None:
-        """Read a line.
-
-        Raises
-        ------
-        ValueError
-            It is damaged, or stands for symmetry.
-        """
+        """Read a line; one that is damaged, or stands for symmetry, is a ValueError."""
         word = words[0].upper()
         if word == "CELL":
             values = [read_number(text) for text in words[2:8]]
@@ -92,13 +69,7 @@ class Part:
 
 
 def read_res(text: str) -> list[Parsed]:
-    """Read the structures of a RES file as AIRSS writes them, one behind the other.
-
-    Raises
-    ------
-    ValueError
-        There is none in it.
-    """
+    """Read the structures of a RES file as AIRSS writes them, one behind the other."""
     out = []
     for start, lines in _parts(text.splitlines()):
         title = lines[0].split() if lines[0].upper().startswith("TITL") else []

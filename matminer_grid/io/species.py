@@ -67,10 +67,7 @@ def numbers_of(symbols: Iterable[str]) -> NDArray[np.int64]:
 def species_of_type(symbol: str) -> Species:
     """Read a type symbol, such as ``Na``, ``Fe3+``, ``O2-``, ``OH``; `other` is the element that ``HO`` and ``ND`` may be too.
 
-    Raises
-    ------
-    ValueError
-        It is a group of atoms, which a site can't hold.
+    A group of atoms that a site can't hold is a ValueError.
     """
     text = symbol.strip()
     match = _CHARGED.fullmatch(text)

@@ -101,13 +101,7 @@ def _loads(content: bytes | str) -> Any:
 
 
 def read_json(content: bytes) -> list[Parsed]:
-    """Read a structure, a list of structures, or records that hold one under `structure`.
-
-    Raises
-    ------
-    ValueError
-        It is no JSON, or an empty list.
-    """
+    """Read a structure, a list of structures, or records that hold one under `structure`."""
     entry = _loads(content)
     if not isinstance(entry, list):
         return [Parsed(_own_name(entry), crystal_from_dict(entry), properties=_properties(entry))]

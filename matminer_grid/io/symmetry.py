@@ -34,18 +34,10 @@ _TRIPLET = re.compile(r"[xyz0-9+\-*./ ]*")
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The operators of a space group, the identity first.
+    """The k operators of a space group, the identity first.
 
-    Parameters
-    ----------
-    rotations, translations : ndarray of shape (k, 3, 3) and (k, 3)
-        Translations in fractions of the cell.
-    products : ndarray of shape (k, k)
-        Which operator is the product of two, up to translations of the lattice.
-    number : int
-        Of the space-group type, 0 if it isn't known.
-    name : str
-        Hermann-Mauguin symbol with its setting, or "" if the setting has none.
+    Translations are fractions of the cell. Products (k, k) tell which operator is the product of two, up to translations of the
+    lattice. The number is that of the type, 0 if it isn't known; the name the Hermann-Mauguin symbol with its setting, or "".
     """
 
     rotations: NDArray[np.float64]
@@ -62,13 +54,7 @@ class Group:
 
 
 def read_operator(text: str) -> gemmi.Op:
-    """Read an operator such as ``-x+1/2, y, -z``.
-
-    Raises
-    ------
-    ValueError
-        It is none.
-    """
+    """Read an operator such as ``-x+1/2, y, -z``."""
     lower = text.lower()
     if not _TRIPLET.fullmatch(lower.replace(",", "")):
         raise ValueError(f"the symmetry operator {text!r} can't be read; one such as '-x,y+1/2,-z' is needed")
@@ -83,13 +69,7 @@ def read_operator(text: str) -> gemmi.Op:
 
 @lru_cache(maxsize=2048)
 def group_of_operators(operators: tuple[str, ...], centerings: tuple[str, ...] = ()) -> Group:
-    """Read a list of operators; centring translations of magnetic files are multiplied in.
-
-    Raises
-    ------
-    ValueError
-        One can't be read, or they are no group.
-    """
+    """Read a list of operators, a ValueError if they are no group; centring translations of magnetic files are multiplied in."""
     ops = [read_operator(text) for text in operators]
     if centerings:
         ops = [centre * op for centre in map(read_operator, centerings) for op in ops]
@@ -151,13 +131,7 @@ def group_of_setting(xhm: str) -> Group:
 
 
 def group_of_hall(symbol: str) -> Group:
-    """Give the group of a Hall symbol.
-
-    Raises
-    ------
-    ValueError
-        It can't be read.
-    """
+    """Give the group of a Hall symbol."""
     try:
         return _group(gemmi.symops_from_hall(symbol.replace("_", " ")))
     except (RuntimeError, ValueError) as error:

@@ -36,13 +36,7 @@ class Header(NamedTuple):
 
 
 def read_poscar(text: str) -> list[Parsed]:
-    """Read a POSCAR.
-
-    Raises
-    ------
-    ValueError
-        It is damaged, or doesn't name its elements; the message says what is wrong, and where.
-    """
+    """Read a POSCAR; a ValueError says what is wrong with it, and where."""
     lines = text.splitlines()
     header = read_header(lines, 0)
     place = header.next
@@ -69,13 +63,7 @@ def read_poscar(text: str) -> list[Parsed]:
 
 
 def read_header(lines: Sequence[str], start: int) -> Header:
-    """Read name, scale, lattice, symbols and counts.
-
-    Raises
-    ------
-    ValueError
-        A line is missing, or is something else.
-    """
+    """Read name, scale, lattice, symbols and counts."""
     if len(lines) < start + 6:
         raise ValueError("it is cut short: name, scale, three lattice vectors and numbers of atoms are needed")
     factors = _floats(lines[start + 1].split("!")[0].split())
@@ -117,13 +105,7 @@ def read_header(lines: Sequence[str], start: int) -> Header:
 
 
 def read_xdatcar(text: str) -> list[Parsed]:
-    """Read all configurations of an XDATCAR, of one cell or each of its own.
-
-    Raises
-    ------
-    ValueError
-        The header is damaged, or there is no configuration.
-    """
+    """Read all configurations of an XDATCAR, of one cell or each of its own."""
     lines = text.splitlines()
     header = read_header(lines, 0)
     if not header.symbols:

@@ -60,13 +60,7 @@ def write_cif(crystal: Crystal, properties: Mapping[str, Any]) -> str:
 
 
 def write_poscar(crystal: Crystal, properties: Mapping[str, Any]) -> str:
-    """Write a POSCAR, with properties as JSON in its first line.
-
-    Raises
-    ------
-    ValueError
-        The crystal has partial occupancies.
-    """
+    """Write a POSCAR, with properties as JSON in its first line; partial occupancies are a ValueError."""
     if len(crystal.numbers) != crystal.n_sites or (crystal.occupancies < 1).any():
         raise ValueError("POSCAR files hold no partial occupancies; write CIFs instead")
     runs = [(species_symbol(number), len(list(run))) for number, run in groupby(crystal.numbers.tolist())]
@@ -85,10 +79,7 @@ def write_poscar(crystal: Crystal, properties: Mapping[str, Any]) -> str:
 def write_xyz(crystal: Crystal, properties: Mapping[str, Any]) -> str:
     """Write a frame of an extended XYZ file; the columns occupancy and site say what is on shared and partly empty sites.
 
-    Raises
-    ------
-    ValueError
-        A property has the name of what a frame itself says.
+    A property with the name of what a frame itself says is a ValueError.
     """
     taken = [name for name in properties if name.lower() in RESERVED]
     if taken:
@@ -107,13 +98,7 @@ def write_xyz(crystal: Crystal, properties: Mapping[str, Any]) -> str:
 
 
 def write_json_line(crystal: Crystal, properties: Mapping[str, Any]) -> str:
-    """Write a line of JSON: the properties, and under `structure` what pymatgen's `Structure.as_dict` gives.
-
-    Raises
-    ------
-    ValueError
-        A property is named structure or lattice.
-    """
+    """Write a line of JSON: the properties, and under `structure`, which none may be named like, pymatgen's `Structure.as_dict`."""
     taken = {"structure", "lattice", "sites"} & properties.keys()
     if taken:
         raise ValueError(f"the property {min(taken)!r} is named like a part of a structure; rename it")

@@ -89,12 +89,8 @@ class Surroundings(NamedTuple):
 def list_neighbors(lattice, frac, occupancies, needed):
     """List the neighbours of each site within NEAR, and beyond, up to FAR, until their occupancies add up to what is needed.
 
-    Returns
-    -------
-    status : int
-        OK, or COINCIDENT_SITES or TOO_MANY_NEIGHBORS, with a list that is not complete.
-    neighbors : Neighbors
-        Their vectors are those of the rotated lattice of which the first lies along x, and the second in the xy plane.
+    Gives OK, or COINCIDENT_SITES or TOO_MANY_NEIGHBORS with a list that is not complete, and Neighbors, whose vectors are those of
+    the rotated lattice of which the first lies along x, and the second in the xy plane.
     """
     n_sites, volume = frac.shape[0], abs(determinant(lattice))
     offsets = np.zeros(n_sites + 1, np.int64)
@@ -231,22 +227,10 @@ def _weighted_means(weight, ratio, index, properties, site, means, differences):
 
 @jit
 def describe_sites(neighbors, occupancies, radii, electronegativities, properties, edges, out):
-    """Describe the surroundings of each site of a crystal.
+    """Fill Surroundings of zeros for the n sites of a crystal; those of a site without neighbours stay zeros, but for its shells.
 
-    Parameters
-    ----------
-    neighbors : Neighbors
-    occupancies : (n,)
-        Total ones of the sites.
-    radii : (n,)
-        Covalent radii in Å.
-    electronegativities : (n,)
-    properties : (n, P)
-        Elemental properties of the sites.
-    edges : (n_shells + 1,)
-        Ranks of neighbours between which distances are averaged.
-    out : Surroundings
-        Arrays of zeros, filled. A site without neighbours keeps zeros, but for its shells.
+    Given are the Neighbors of all sites, total occupancies (n,), covalent radii in Å (n,), electronegativities (n,), elemental
+    properties (n, P), and the ranks of neighbours between which distances are averaged (n_shells + 1,).
     """
     for site in range(occupancies.size):
         own = slice(neighbors.offsets[site], neighbors.offsets[site + 1])

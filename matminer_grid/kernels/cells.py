@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
-from matminer_grid.kernels.arrays import longer
+from matminer_grid.kernels.arrays import fill, longer
 from matminer_grid.kernels.lattice import determinant, dot, inverse, product, reduce_minkowski
 
 LENGTH_TOLERANCE = 1e-9
@@ -102,9 +102,7 @@ def primitive_lattice(lattice, frac, contents, tolerance):
             fewest, rarest = count, i
     if order == 1:
         return
-    basis = np.zeros((3, 3), np.int64)
-    for i in range(3):
-        basis[i, i] = order
+    basis = order * np.eye(3, dtype=np.int64)
     vector = np.empty(3, np.int64)
     shift = np.empty(3)
     for j in range(n_sites):
@@ -115,10 +113,7 @@ def primitive_lattice(lattice, frac, contents, tolerance):
             shift[axis] = vector[axis] / order
         if not _holds_vector(basis, vector) and _maps_onto_itself(lattice, frac, contents, shift, tolerance):
             _add_vector(basis, vector)
-    primitive = product(basis, lattice)
-    for i in range(3):
-        for j in range(3):
-            lattice[i, j] = primitive[i, j] / order
+    fill(lattice, product(basis, lattice) / order)
 
 
 @jit
@@ -174,8 +169,7 @@ def settings(wanted, niggli, tolerance):
                         combinations[i, counts[i], 0] = x
                         combinations[i, counts[i], 1] = y
                         combinations[i, counts[i], 2] = z
-                        for axis in range(3):
-                            vectors[i, counts[i], axis] = vector[axis]
+                        fill(vectors[i, counts[i]], vector)
                         counts[i] += 1
     small = 0.0
     for i in range(3):
@@ -187,10 +181,9 @@ def settings(wanted, niggli, tolerance):
         for p in range(counts[0]):
             for q in range(counts[1]):
                 for r in range(counts[2]):
-                    for axis in range(3):
-                        setting[0, axis] = combinations[0, p, axis]
-                        setting[1, axis] = combinations[1, q, axis]
-                        setting[2, axis] = combinations[2, r, axis]
+                    fill(setting[0], combinations[0, p])
+                    fill(setting[1], combinations[1, q])
+                    fill(setting[2], combinations[2, r])
                     if abs(determinant(setting) - 1) > 0.5:
                         continue
                     a, b, c = vectors[0, p], vectors[1, q], vectors[2, r]
@@ -205,9 +198,7 @@ def settings(wanted, niggli, tolerance):
                         continue
                     if n == out.shape[0]:
                         out = longer(0, out)
-                    for i in range(3):
-                        for axis in range(3):
-                            out[n, i, axis] = setting[i, axis]
+                    fill(out[n], setting)
                     n += 1
         if n > 0:
             break
@@ -220,20 +211,14 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
 
     Parameters
     ----------
-    lattices : (N, 3, 3); site_offsets : (N + 1,); frac : (S, 3)
-        The crystals.
-    contents : (S,) of int
-        Sites of one content have one number.
-    wanted : (N, 3, 3)
-        The cells to index in for the mode EQUIVALENT, in which cells with the same edges and angles count as one.
-    mode : int
-        NIGGLI, EQUIVALENT or AS_GIVEN.
-    tolerance : float
+    lattices, wanted : (N, 3, 3); site_offsets : (N + 1,); frac : (S, 3); contents : (S,) of int
+        The crystals, a number for each content of a site, and the cells to index in for the mode EQUIVALENT, in which cells with
+        the same edges and angles count as one.
+    mode : NIGGLI, EQUIVALENT or AS_GIVEN; tolerance : float
         Å; how far sites may be from a translation of the lattice, and lengths from each other to count as equal.
-    bases : (N, 3, 3)
-        Filled with a basis of the primitive lattice, for AS_GIVEN with the given one.
-    status : (N,) of int
-        Filled with OK, or OTHER_LATTICE where the wanted cell doesn't belong to the primitive lattice.
+    bases : (N, 3, 3); status : (N,) of int
+        Filled with a basis of the primitive lattice, for AS_GIVEN with the given one, and with OK, or OTHER_LATTICE where the
+        wanted cell doesn't belong to the primitive lattice.
 
     Returns
     -------
@@ -246,11 +231,7 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
         sites = slice(site_offsets[row], site_offsets[row + 1])
         status[row] = OK
         base = lattices[row].copy()
-        found = np.zeros((1, 3, 3))
-        to_base = np.zeros((3, 3))
-        for i in range(3):
-            found[0, i, i] = 1.0
-            to_base[i, i] = 1.0
+        found, to_base = np.eye(3).reshape(1, 3, 3), np.eye(3)
         if mode != AS_GIVEN:
             primitive_lattice(base, frac[sites], contents[sites], tolerance)
             reduce_minkowski(base)
@@ -264,16 +245,11 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
                         if abs(to_base[i, j] - whole) > 1e-5:
                             status[row] = OTHER_LATTICE
                         to_base[i, j] = whole
-        for i in range(3):
-            for j in range(3):
-                bases[row, i, j] = base[i, j]
+        fill(bases[row], base)
         n = offsets[row]
         offsets[row + 1] = n + found.shape[0]
         while out.shape[0] < offsets[row + 1]:
             out = longer(0, out)
         for m in range(found.shape[0]):
-            matrix = inverse(product(found[m], to_base))
-            for i in range(3):
-                for j in range(3):
-                    out[n + m, i, j] = matrix[i, j]
+            fill(out[n + m], inverse(product(found[m], to_base)))
     return offsets, out[: offsets[-1]]

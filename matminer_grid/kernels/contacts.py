@@ -68,12 +68,8 @@ def close_pairs(lattice, frac, radius, first, second, distance):
         for i in range(min(bins[0], 3)):
             for j in range(min(bins[1], 3)):
                 for k in range(min(bins[2], 3)):
-                    x, y, z = (
-                        (place[site, 0] + i - 1) % bins[0],
-                        (place[site, 1] + j - 1) % bins[1],
-                        (place[site, 2] + k - 1) % bins[2],
-                    )
-                    index = (x * bins[1] + y) * bins[2] + z
+                    x, y = (place[site, 0] + i - 1) % bins[0], (place[site, 1] + j - 1) % bins[1]
+                    index = (x * bins[1] + y) * bins[2] + (place[site, 2] + k - 1) % bins[2]
                     for member in range(start[index], start[index + 1]):
                         other = members[member]
                         if other <= site:

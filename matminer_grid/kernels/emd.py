@@ -27,15 +27,8 @@ def summarize(indptr, indices, data, n_bins, means, first, last):
     """Fill, for each row and group, the mean bin and the window [first, last) outside which the cumulative sum is 0 or 1.
 
     Gives the largest sum of a group. The mean is that of bins clipped at n_bins, so that differences of means bound the EMD from
-    below. What exceeds a sum of 1 doesn't count.
-
-    Parameters
-    ----------
-    indptr, indices, data : arrays
-        Histograms of shape (n, n_groups * n_bins), compressed by rows, indices ascending.
-    n_bins : int
-    means : (n, n_groups); first, last : (n, n_groups) of int
-        Filled.
+    below. What exceeds a sum of 1 doesn't count. Histograms (n, n_groups * n_bins) are compressed by rows, indices ascending;
+    means, first and last are of shape (n, n_groups).
     """
     n_groups = means.shape[1]
     largest = 0.0
@@ -91,21 +84,14 @@ def pack_blocks(indptr, indices, data, order, n_bins, scales, rounder, starts, s
 
     Parameters
     ----------
-    indptr, indices, data : arrays
-        Histograms of the references, compressed by rows.
-    order : (n,) of int
-        The references in the order in which they are packed.
-    n_bins : int
-    scales : (n_groups,)
-        Factor of each group, a multiple of the unit that sums are rounded to.
-    rounder : float
-        1.5 * 2^52 times that unit: what is added to it and taken off again is rounded.
-    starts, stops : (n_blocks, n_groups) of int
-        Window of each block and group.
-    offsets : (n_blocks + 1,) of int
-        Where each block begins in `packed`: its references follow one another, each with all its windows.
-    packed : (offsets[-1],)
-        Filled.
+    indptr, indices, data : arrays; order : (n,) of int
+        Histograms of the references, compressed by rows, and the order in which they are packed.
+    n_bins : int; scales : (n_groups,); rounder : float
+        Factor of each group, a multiple of the unit that sums are rounded to, and 1.5 * 2^52 times that unit: what is added to it
+        and taken off again is rounded.
+    starts, stops : (n_blocks, n_groups) of int; offsets : (n_blocks + 1,) of int; packed : (offsets[-1],)
+        Window of each block and group, and where each block begins in what is filled: its references follow one another, each with
+        all its windows.
     """
     cumulative = np.empty(scales.size * n_bins)
     for block in range(starts.shape[0]):
@@ -149,19 +135,10 @@ def _manhattan_of_two(u, v, packed, from_u, from_v):
 
 @jit
 def emd_tile(indptr, indices, data, rows, n_bins, scales, rounder, starts, stops, offsets, packed, order, first_block, out):
-    """Fill the distances from some rows to all references of the blocks from first_block on.
+    """Fill the distances from some rows (t,) to all references of the blocks from first_block on, into those rows of out.
 
-    Parameters
-    ----------
-    indptr, indices, data : arrays
-        Histograms, compressed by rows.
-    rows : (t,) of int
-        The rows meant; few enough that their cumulative histograms stay in cache.
-    n_bins, scales, rounder, starts, stops, offsets, packed, order
-        As for :func:`pack_blocks`.
-    first_block : int
-    out : (m, n_references)
-        Row ``rows[i]`` is filled where references are in the blocks.
+    Histograms are compressed by rows; rows are few enough that their cumulative histograms stay in cache. Of out (m, n_references)
+    the columns are filled whose references are in the blocks. The other arguments are as for :func:`pack_blocks`.
     """
     size = scales.size * n_bins
     cumulative = np.empty((rows.size, size))
@@ -193,18 +170,9 @@ def emd_tile(indptr, indices, data, rows, n_bins, scales, rounder, starts, stops
 
 @jit
 def emd_pairs(indptr, indices, data, row, other_indptr, other_indices, other_data, others, n_bins, scales, rounder, out):
-    """Fill the distances from one row to some others by merging what is not zero.
+    """Fill the distances from one row to some rows (m,) of other histograms into out (m,), by merging what is not zero.
 
-    Parameters
-    ----------
-    indptr, indices, data : arrays; row : int
-        A row of histograms compressed by rows.
-    other_indptr, other_indices, other_data, others : arrays; others of shape (m,)
-        The rows meant in other histograms.
-    n_bins, scales, rounder
-        As for :func:`pack_blocks`.
-    out : (m,)
-        Filled.
+    Histograms are compressed by rows; n_bins, scales and rounder are as for :func:`pack_blocks`.
     """
     for k in range(others.size):
         i, i_end = indptr[row], indptr[row + 1]
@@ -236,16 +204,10 @@ def emd_pairs(indptr, indices, data, row, other_indptr, other_indices, other_dat
 
 @jit
 def emd_by_group(groups, distances, parts, cutoff, out):
-    """Fill each group's EMD between two lists of distances, clipped at the cutoff.
+    """Fill each group's EMD between two lists of distances, clipped at the cutoff, in Å, into out (n_groups,).
 
-    Parameters
-    ----------
-    groups, distances, parts : (n,)
-        Both lists in one, sorted by group and then by distance; the parts of the second list are negative.
-    cutoff : float
-        In Å.
-    out : (n_groups,)
-        Filled, in Å.
+    Groups, distances and parts (n,) hold both lists in one, sorted by group and then by distance; the parts of the second are
+    negative.
     """
     index = 0
     for group in range(out.size):

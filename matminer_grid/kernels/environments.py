@@ -25,7 +25,7 @@ from matminer_grid.kernels.neighbors import (
     too_many,
 )
 from matminer_grid.kernels.neighbors import PROBLEMS as SEARCH_PROBLEMS
-from matminer_grid.kernels.steps import REACH, difference_by_count, difference_by_rank, difference_of_shares
+from matminer_grid.kernels.steps import REACH, difference_by_count, difference_by_rank, differences_of_shares
 
 DIFFERENT = 10.0
 """Distance of two different elements where they are the same or not: as far as ten places of the graded scale."""
@@ -209,8 +209,8 @@ def _same_point(first, whole, n_groups, elements, graded, point, points):
             apart = difference_by_count(ends, 0, steps, 0, all_ends[q], 0, all_steps[q], 0, weights)
         if apart > SAME:
             continue
-        around = difference_of_shares(
-            times, 0, shares, 0, n_columns, all_times[q], 0, all_shares[q], 0, n_columns, terms, lengths, n_columns
+        around, _ = differences_of_shares(
+            times, 0, shares, 0, n_columns, all_times[q], 0, 0, all_shares[q], 0, 0, n_columns, terms, lengths, n_columns
         )
         if around <= REACH * SAME:
             return q
@@ -320,12 +320,9 @@ def environments_batch(lattices, sites, frac_coords, species, codes, species_occ
 
     Returns
     -------
-    status : (N,)
-        OK or what is wrong.
-    owners : (M,)
-        The point of each species, counted from 0 in each crystal.
-    n_points, whole, n_elements : (N,)
-    masses, point_species, n_steps, n_times : (P,)
+    status : (N,); owners : (M,)
+        OK or what is wrong, and the point of each species, counted from 0 in each crystal.
+    n_points, whole, n_elements : (N,); masses, point_species, n_steps, n_times : (P,)
     distances, counts, places, times, shares, means
         As in Environments, `counts` of those points only whose neighbours may count less than 1.
     """

@@ -126,15 +126,10 @@ def grid_batch(lattices, site_offsets, frac_coords, occupancies, bin_size, n_gro
     ----------
     lattices : (N, 3, 3); site_offsets : (N + 1,); frac_coords : (S, 3); occupancies : (S,)
         The crystals; occupancies are total ones of each site.
-    bin_size : float
-        Width of a bin in Å; bin j begins at j times that.
-    n_groups : int
-    smearing : float
-        Standard deviation in Å; 0 for none.
-    out : (N, n_groups, n_bins)
-        Filled with the fraction of sites.
-    status : (N,) of int
-        Filled with OK or a key of PROBLEMS.
+    bin_size, smearing : float; n_groups : int
+        In Å; bin j begins at j times its width, and a smearing of 0 is none.
+    out : (N, n_groups, n_bins); status : (N,) of int
+        Filled with the fraction of sites, and with OK or a key of PROBLEMS.
     """
     for i in range(lattices.shape[0]):
         sites = slice(site_offsets[i], site_offsets[i + 1])

@@ -108,14 +108,11 @@ def hkl_batch(scatterers, s_max, bases, setting_offsets, settings, hkl, out):
     ----------
     scatterers, s_max
         As for structure_factors.
-    bases : (N, 3, 3)
-        A basis of each crystal's primitive lattice.
-    setting_offsets : (N + 1,); settings : (K, 3, 3)
-        The settings of each crystal; they turn the indices of `hkl` into indices of the basis. Where these are no whole numbers,
-        the reflection is absent.
-    hkl : (n_hkl, 3) of int
-        The last row begins with the largest index.
-    out : (N, n_hkl)
+    bases : (N, 3, 3); setting_offsets : (N + 1,); settings : (K, 3, 3)
+        A basis of each crystal's primitive lattice, and its settings, which turn the indices of `hkl` into indices of the basis.
+        Where these are no whole numbers, the reflection is absent.
+    hkl : (n_hkl, 3) of int; out : (N, n_hkl)
+        The last row of `hkl` begins with the largest index.
     """
     for row in range(out.shape[0]):
         own = settings[setting_offsets[row] : setting_offsets[row + 1]]

@@ -37,13 +37,9 @@ def weighted_sum_of_distances(vectors, weights, out):
 def quantile_means(values, weights, offsets, out):
     """Fill the means of each crystal's distribution of site values between equidistant quantiles.
 
-    Parameters
-    ----------
-    values : (S, F); weights : (S,); offsets : (N + 1,)
-        Values and weights of all sites; crystal i has the sites offsets[i]:offsets[i + 1].
-    out : (N, F, Q)
-        Filled, ascending along the last axis. The mean absolute difference of two crystals' rows is a lower bound of the
-        Wasserstein-1 distance of their distributions, and tends to it as Q grows.
+    Values (S, F) and weights (S,) are those of all sites; crystal i has the sites offsets[i]:offsets[i + 1]. The means, of shape
+    (N, F, Q), ascend along the last axis. The mean absolute difference of two crystals' rows is a lower bound of the Wasserstein-1
+    distance of their distributions, and tends to it as Q grows.
     """
     n_quantiles = out.shape[2]
     out[:] = 0.0

@@ -55,9 +55,7 @@ def _neighbors_by_translations(cell, frac, occupancies, site, radius, shifts, di
         distances = np.empty(2 * frac.shape[0] * n_shifts)
         weights = np.empty(2 * frac.shape[0] * n_shifts)
     squares = np.empty(n_shifts)
-    n = 0
-    found = 0.0
-    coincident = 0.0
+    n, found, coincident = 0, 0.0, 0.0
     for other in range(frac.shape[0]):
         f_x = frac[other, 0] - frac[site, 0]
         f_y = frac[other, 1] - frac[site, 1]
@@ -135,9 +133,7 @@ def _neighbors_by_linked_cells(cell, frac, site, radius, members, shape, offsets
         home[i] = min(int(frac[site, i] * shape[i]), shape[i] - 1)
         own[i] = frac[site, 0] * cell[0, i] + frac[site, 1] * cell[1, i] + frac[site, 2] * cell[2, i]
     squares = np.empty(members.shape[1])
-    n = 0
-    found = 0.0
-    coincident = 0.0
+    n, found, coincident = 0, 0.0, 0.0
     for step_x in range(home[0] - reach[0], home[0] + reach[0] + 1):
         image_x = step_x // shape[0]
         for step_y in range(home[1] - reach[1], home[1] + reach[1] + 1):
@@ -217,48 +213,37 @@ def find_neighbors(cell, frac, occupancies, site, needed, radius, longest, neigh
 
 
 @jit
-def _vectors_by_translations(cell, frac, occupancies, site, radius, shifts, indices, vectors, distances):
-    """Do the same as _neighbors_by_translations, with which site each neighbour is and the vector to it in Å."""
-    limit, zero = radius * radius, SAME_PLACE * SAME_PLACE
-    n = 0
-    found = 0.0
-    coincident = 0.0
-    for other in range(frac.shape[0]):
-        f_x = frac[other, 0] - frac[site, 0]
-        f_y = frac[other, 1] - frac[site, 1]
-        f_z = frac[other, 2] - frac[site, 2]
-        f_x -= np.rint(f_x)
-        f_y -= np.rint(f_y)
-        f_z -= np.rint(f_z)
-        for i in range(shifts.shape[1]):
-            x = cell[0, 0] * f_x + cell[1, 0] * f_y + cell[2, 0] * f_z + shifts[0, i]
-            y = cell[1, 1] * f_y + cell[2, 1] * f_z + shifts[1, i]
-            z = cell[2, 2] * f_z + shifts[2, i]
-            squared = x * x + y * y + z * z
-            if squared > limit:
-                continue
-            if squared < zero:
-                coincident += occupancies[other]
-                continue
-            if n == distances.size:
-                indices, vectors, distances = longer(n + 1, indices), longer(n + 1, vectors), longer(n + 1, distances)
-            indices[n], distances[n] = other, math.sqrt(squared)
-            vectors[n, 0], vectors[n, 1], vectors[n, 2] = x, y, z
-            found += occupancies[other]
-            n += 1
-    return n, found, coincident, indices, vectors, distances
-
-
-@jit
 def find_vectors(cell, frac, occupancies, site, needed, radius, longest, shifts, indices, vectors, distances):
     """Do the same as find_neighbors, with which site each neighbour is and the vector to it in Å, from `translations`.
 
     Gives the count, the occupancy at zero distance, the radius reached with its translations, and the buffers.
     """
+    zero = SAME_PLACE * SAME_PLACE
     while True:
-        n, found, coincident, indices, vectors, distances = _vectors_by_translations(
-            cell, frac, occupancies, site, radius, shifts, indices, vectors, distances
-        )
+        n, found, coincident = 0, 0.0, 0.0
+        for other in range(frac.shape[0]):
+            f_x = frac[other, 0] - frac[site, 0]
+            f_y = frac[other, 1] - frac[site, 1]
+            f_z = frac[other, 2] - frac[site, 2]
+            f_x -= np.rint(f_x)
+            f_y -= np.rint(f_y)
+            f_z -= np.rint(f_z)
+            for i in range(shifts.shape[1]):
+                x = cell[0, 0] * f_x + cell[1, 0] * f_y + cell[2, 0] * f_z + shifts[0, i]
+                y = cell[1, 1] * f_y + cell[2, 1] * f_z + shifts[1, i]
+                z = cell[2, 2] * f_z + shifts[2, i]
+                squared = x * x + y * y + z * z
+                if squared > radius * radius:
+                    continue
+                if squared < zero:
+                    coincident += occupancies[other]
+                    continue
+                if n == distances.size:
+                    indices, vectors, distances = longer(n + 1, indices), longer(n + 1, vectors), longer(n + 1, distances)
+                indices[n], distances[n] = other, math.sqrt(squared)
+                vectors[n, 0], vectors[n, 1], vectors[n, 2] = x, y, z
+                found += occupancies[other]
+                n += 1
         if radius >= longest or found >= needed - COUNT_TOLERANCE:
             return n, coincident, radius, shifts, indices, vectors, distances
         radius = min(longest, 1.15 * radius)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
+from matminer_grid.kernels.arrays import fill
 from matminer_grid.kernels.structure_factor import OK, TOO_MANY_REFLECTIONS, mean_squared_f0, structure_factors
 
 
@@ -109,8 +110,6 @@ def pairs_batch(scatterers, s_max, n_radial, n_angle, limit, out, status, counts
         n = 0
         for i in range(n_radial):
             for j in range(i, n_radial):
-                for c in range(n_angle):
-                    out[row, n] = pairs[i, j, c]
-                    n += 1
-        for i in range(n_radial):
-            out[row, n + i] = self_term[i]
+                fill(out[row, n:], pairs[i, j])
+                n += n_angle
+        fill(out[row, n:], self_term)

@@ -97,16 +97,9 @@ def _send(sink, parents, free, missing, plan):
 
 @jit
 def optimal_plan(costs, masses_a, masses_b, plan):
-    """Fill the plan of least cost between two distributions and give its cost.
+    """Fill the plan (n, m), what goes from each point to each, of least cost between two distributions, and give its cost.
 
-    Parameters
-    ----------
-    costs : (n, m)
-        From each point of the first to each of the second, not negative.
-    masses_a : (n,); masses_b : (m,)
-        Above 0, with equal sums.
-    plan : (n, m)
-        Filled with the mass that goes from each point to each.
+    Costs (n, m) are not negative; masses (n,) and (m,) are above 0, with equal sums.
     """
     n, m = costs.shape
     if n == 1:

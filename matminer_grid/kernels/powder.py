@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
+from matminer_grid.kernels.arrays import fill
 from matminer_grid.kernels.normal import gaussian_bins
 from matminer_grid.kernels.structure_factor import NO_REFLECTIONS, OK, S_TOLERANCE, TOO_MANY_REFLECTIONS, structure_factors
 
@@ -14,17 +15,10 @@ TAIL = 6.5
 
 @jit
 def powder_batch(scatterers, bin_size, smearing, limit, out, status, counts, stop):
-    """Fill the fraction of the intensity that falls into each bin of |S|.
+    """Fill the fraction of the intensity that falls into each bin of |S| into out (N, n_bins); bins and smearing are in Å⁻¹.
 
-    Parameters
-    ----------
-    scatterers, limit, stop
-        As for structure_factors.
-    bin_size, smearing : float
-        In Å⁻¹.
-    out : (N, n_bins)
-    status, counts : (N,) of int
-        Filled with OK, TOO_MANY_REFLECTIONS or NO_REFLECTIONS, and with the number of reflections.
+    Scatterers, limit and stop are as for structure_factors; status and counts (N,) are filled with OK, TOO_MANY_REFLECTIONS or
+    NO_REFLECTIONS, and with the number of reflections.
     """
     s_max = out.shape[1] * bin_size + TAIL * smearing
     values = np.empty(out.shape[1])
@@ -42,11 +36,8 @@ def powder_batch(scatterers, bin_size, smearing, limit, out, status, counts, sto
                 index = int((s[i] + S_TOLERANCE) / bin_size)
                 if index < out.shape[1]:
                     out[row, index] += intensity
-        total = 0.0
-        for i in range(out.shape[1]):
-            total += out[row, i]
+        total = out[row].sum()
         if total > 0:
-            for i in range(out.shape[1]):
-                out[row, i] /= total
+            fill(out[row], out[row] / total)
         elif status[row] == OK:
             status[row] = NO_REFLECTIONS

@@ -13,16 +13,7 @@ from matminer_grid.kernels.steps import REACH, difference_by_count, difference_b
 
 
 class SiteWeights(NamedTuple):
-    """Weights of the three parts of a dissimilarity.
-
-    Parameters
-    ----------
-    geometry, elements, neighbors : float
-    ranks : (n_groups,)
-        Weights of the ranks, of sum 1.
-    graded : bool
-        Whether elements stand on a scale; otherwise they are the same or not.
-    """
+    """Weights of the three parts of a dissimilarity, and of the ranks (n_groups,), of sum 1; whether elements stand on a scale."""
 
     geometry: float
     elements: float
@@ -123,22 +114,9 @@ def _direct_parts(env, i, env_b, j, weights, coupling, out):
     """
     terms, lengths, n_terms, columns, columns_b, own, own_b, constant = coupling
     # taken out of the tuples once: numba counts references each time
-    places, species, steps, distances, counts_from, counts = (
-        env.places[env.elements[i] :],
-        env.species,
-        env.steps,
-        env.distances,
-        env.counts_from,
-        env.counts,
-    )
-    places_b, species_b, steps_b, distances_b, counts_from_b, counts_b = (
-        env_b.places[env_b.elements[j] :],
-        env_b.species,
-        env_b.steps,
-        env_b.distances,
-        env_b.counts_from,
-        env_b.counts,
-    )
+    places, species, steps, distances = env.places[env.elements[i] :], env.species, env.steps, env.distances
+    places_b, species_b, steps_b, distances_b = env_b.places[env_b.elements[j] :], env_b.species, env_b.steps, env_b.distances
+    counts_from, counts, counts_from_b, counts_b = env.counts_from, env.counts, env_b.counts_from, env_b.counts
     means, means_b = env.means[env.means_from[env.points[i]] :], env_b.means[env_b.means_from[env_b.points[j]] :]
     first, first_b, ranks = env.points[i], env_b.points[j], weights.ranks
     whole = env.whole[i] and env_b.whole[j]
@@ -251,14 +229,8 @@ def site_plan(env, i, env_b, j, weights):
     Surroundings take most of the time. Where both crystals have the same elements, those of different elements are bounded from
     below, and computed only if the best plan by these bounds turns an element into another: else it is the best plan.
 
-    Returns
-    -------
-    total : float
-        The dissimilarity.
-    plan : (n_i, n_j)
-        Mass that goes from each point to each, at the least cost.
-    parts : (3, n_i, n_j)
-        Differences of points, without weights: of distances in Å, of elements, and of surroundings, exact where mass goes.
+    Gives the dissimilarity; the mass (n_i, n_j) that goes from each point to each, at the least cost; and the differences (3, n_i,
+    n_j) of points, without weights: of distances in Å, of elements, and of surroundings, exact where mass goes.
     """
     p, q = env.points[i], env_b.points[j]
     n, m = env.points[i + 1] - p, env_b.points[j + 1] - q
@@ -304,17 +276,10 @@ def site_dissimilarities(env, rows, env_b, rows_b, weights, out):
 
 @jit
 def mean_environments(env, graded, by_rank, around):
-    """Fill the means over each crystal's points: of the distance at each rank, and of what surrounds them.
+    """Fill the means over each crystal's points: by_rank (N, n_groups), distances in Å, and around (N, n_places), surroundings.
 
-    Parameters
-    ----------
-    env : Environments
-    graded : bool
-    by_rank : (N, n_groups)
-        Filled, in Å.
-    around : (N, n_places)
-        Filled with shares at each place of the scale from 1 on, cumulative where it is graded, such that the Manhattan distance of
-        two rows is that of their mean surroundings.
+    The latter are shares at each place of the scale from 1 on, cumulative where it is graded, such that the
+    Manhattan distance of two rows is that of their mean surroundings.
     """
     n_groups = by_rank.shape[1]
     by_rank[:], around[:] = 0.0, 0.0
@@ -348,18 +313,9 @@ def mean_environments(env, graded, by_rank, around):
 def nearest_by_sites(env, i, env_b, rows, bounds, weights, best, tie, out):
     """Fill the dissimilarities of a crystal to others in the order of their lower bounds, until none can be among the best.
 
-    Parameters
-    ----------
-    env, env_b : Environments; i : int
-    rows, bounds : (m,)
-        Other crystals, and lower bounds of their dissimilarities, ascending.
-    weights : SiteWeights
-    best : (k,)
-        The least dissimilarities so far, ascending; kept up to date.
-    tie : float
-        A bound may exceed the last of them by this.
-    out : (m,)
-        Filled as far as the number that is returned.
+    Rows and bounds (m,) are the others, and lower bounds of their dissimilarities, ascending; best (k,) holds the least
+    dissimilarities so far, ascending, and is kept up to date; a bound may exceed the last of them by tie. Out (m,) is filled as far
+    as the number that is returned.
     """
     for index in range(rows.size):
         if bounds[index] > best[-1] + tie:

@@ -109,21 +109,15 @@ def elastic_constants(neighbors, volume, occupancies, radii, strengths, slow, be
 
     Parameters
     ----------
-    neighbors : Neighbors
-    volume : float
-        Of the cell, in Å³.
-    occupancies : (n,)
-        Total ones of the sites.
-    radii : (n,)
-        Covalent radii in Å.
-    strengths : (n,)
-        Factor of each site in the stiffness of its springs.
+    neighbors : Neighbors; volume : float
+        And the volume of the cell in Å³.
+    occupancies, radii, strengths : (n,)
+        Of the sites: total occupancies, covalent radii in Å, and factors in the stiffness of their springs.
     slow : bool
         Springs weaken slowly with their length, and not like bond valences.
-    bending : float
-        Stiffness of the angle between two bonds of a site over that of the bonds, 0 for central springs alone.
-    soft_mode : float
-        Share of the mean stiffness that is added to every mode; above 0, since nothing else holds the crystal in place.
+    bending, soft_mode : float
+        Stiffness of the angle between two bonds of a site over that of the bonds, 0 for central springs alone; and the share of the
+        mean stiffness that is added to every mode; above 0, since nothing else holds the crystal in place.
     out : (2, 6, 6)
         Filled in Kelvin's notation, with the unit of stiffness / Å: rigid, and relaxed.
     """

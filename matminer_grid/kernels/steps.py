@@ -46,30 +46,13 @@ def difference_by_count(counts, i, distances, j, other_counts, k, other_distance
 
 
 @jit
-def difference_of_shares(times, i, shares, j, n_columns, other_times, k, other_shares, m, other_columns, terms, lengths, n_terms):
-    """Integral over the time of weighted differences of shares; a term is a column of the first and one of the second."""
-    total, time = 0.0, 0.0
-    while time < REACH:
-        upper, other_upper = times[i + 1], other_times[k + 1]
-        following = min(upper, other_upper)
-        apart = 0.0
-        for term in range(n_terms):
-            apart += lengths[term] * abs(shares[j + terms[term, 0]] - other_shares[m + terms[term, 1]])
-        total += (following - time) * apart
-        time = following
-        step, other_step = upper <= following, other_upper <= following
-        i += step
-        j += step * n_columns
-        k += other_step
-        m += other_step * other_columns
-    return total
-
-
-@jit
 def differences_of_shares(
     times, i, shares, j, n_columns, other_times, k, k_2, other_shares, m, m_2, other_columns, terms, lengths, n_terms
 ):
-    """Compare a point with two others at once, as difference_of_shares does it: the processor need not wait for either."""
+    """Integrals over the time of weighted differences of shares; a term is a column of the first and one of the second.
+
+    A point is compared with two others at once: the processor need not wait for either.
+    """
     i_2, j_2 = i, j
     total, total_2 = 0.0, 0.0
     time, time_2 = 0.0, 0.0

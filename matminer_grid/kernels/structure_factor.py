@@ -127,15 +127,12 @@ def structure_factors(scatterers, row, s_max, limit, stop):
 
     Parameters
     ----------
-    scatterers : tuple
-        Many crystals: lattices, site_offsets, frac_coords and species_offsets of a CrystalTable; kinds, rows of the coefficients
-        (M,); the table's occupancies and site_index; coefficients (n_kinds, 9), as for scattering_factor; and b_iso in Å².
-    row : int
-        Which of them.
-    s_max : float
-        In Å⁻¹.
-    limit : int
-        Number of reflections that is too many.
+    scatterers : tuple; row : int
+        One of many crystals: lattices, site_offsets, frac_coords and species_offsets of a CrystalTable; kinds, rows of the
+        coefficients (M,); the table's occupancies and site_index; coefficients (n_kinds, 9), as for scattering_factor; and b_iso
+        in Å².
+    s_max : float; limit : int
+        In Å⁻¹, and the number of reflections that is too many.
     stop : (1,) of bool
         Once another thread makes it true, what is left is skipped; the arrays hold the reflections that were done.
 
@@ -169,9 +166,7 @@ def structure_factors(scatterers, row, s_max, limit, stop):
     order, starts = by_kind(kinds)
     phase_real, phase_imag = phase_factors(coords, site_index, order, reach)
     sum_real, sum_imag = np.empty(2 * reach[0] + 1), np.empty(2 * reach[0] + 1)
-    occupied = 0.0
-    for i in range(occupancies.size):
-        occupied += occupancies[i]
+    occupied = occupancies.sum()
     n = 0
     for n_z in range(reach[2] + 1):
         for n_y in range(0 if n_z == 0 else -reach[1], reach[1] + 1):
@@ -182,9 +177,7 @@ def structure_factors(scatterers, row, s_max, limit, stop):
             end = n + length
             _fill_line(cell, steps, first, n_y, n_z, hkl[n:end], vectors[n:end], s[n:end])
             for g in range(starts.size - 1):
-                for i in range(length):
-                    sum_real[i] = 0.0
-                    sum_imag[i] = 0.0
+                sum_real[:length], sum_imag[:length] = 0.0, 0.0
                 for j in range(starts[g], starts[g + 1]):
                     weight = occupancies[order[j]] / occupied
                     y_real, y_imag = phase_real[1, j, reach[1] + n_y], phase_imag[1, j, reach[1] + n_y]

@@ -56,19 +56,12 @@ def comes_later(members_a, amounts_a, members_b, amounts_b):
 
 
 @jit
-def _are_equal(members_a, amounts_a, members_b, amounts_b):
-    if members_a.shape[0] != members_b.shape[0]:
-        return False
-    return np.all(members_a == members_b) and np.all(amounts_a == amounts_b)
-
-
-@jit
 def transport_cost(distance, members_a, amounts_a, members_b, amounts_b):
     """Cost of the cheapest transport between two mixtures, for a symmetric distance, or NO_CLOSED_FORM.
 
     It is 0 for equal ones, and the same in both directions to the last bit: the one that comes first is the source.
     """
-    if _are_equal(members_a, amounts_a, members_b, amounts_b):
+    if members_a.size == members_b.size and np.all(members_a == members_b) and np.all(amounts_a == amounts_b):
         return 0.0
     if comes_later(members_a, amounts_a, members_b, amounts_b):
         if members_b.shape[0] <= 2:

@@ -134,10 +134,6 @@ class ChemistryFeaturizer(CrystalFeaturizer):
         )
         return [order, magpie]
 
-    def implementors(self) -> list[str]:
-        """Who wrote the featurizer."""
-        return ["matminer-grid developers"]
-
     def _check_parameters(self) -> None:
         check_whole("n_quantiles", self.n_quantiles)
 

@@ -206,7 +206,6 @@ class GRIDFeaturizer(CrystalFeaturizer):
             raise type(error)(f"row {row}: {error}") from error
         edges = self.bin_edges
         counts = np.empty((len(table), len(edges) - 1))
-
         stop = new_flag()
 
         def count(start: int) -> dict[int, Exception]:
@@ -231,25 +230,18 @@ class GRIDFeaturizer(CrystalFeaturizer):
     def feature_labels(self) -> list[str]:
         """Labels of the features, group by group, in the style of matminer's RDF."""
         self._check_parameters()
-        edges = self.bin_edges
-        bins = [f"[{low:.5f} - {high:.5f}]A" for low, high in pairwise(edges)]
+        bins = [f"[{low:.5f} - {high:.5f}]A" for low, high in pairwise(self.bin_edges)]
         return [f"grid {group} {label}" for group in range(1, self.n_groups + 1) for label in bins]
 
     def citations(self) -> list[str]:
         """BibTeX of the paper that the descriptor comes from."""
-        return [
-            (
-                "@article{Zhang2023GRID,"
-                "title={Grouped representation of interatomic distances as a similarity measure for crystal structures},"
-                "author={Zhang, Rui-Zhi and Seth, Sohan and Cumby, James},"
-                "journal={Digital Discovery},"
-                "volume={2},"
-                "pages={81--90},"
-                "year={2023},"
-                "publisher={Royal Society of Chemistry},"
-                "doi={10.1039/D2DD00054G}}"
-            )
-        ]
+        paper = (
+            "@article{Zhang2023GRID,"
+            "title={Grouped representation of interatomic distances as a similarity measure for crystal structures},"
+            "author={Zhang, Rui-Zhi and Seth, Sohan and Cumby, James},journal={Digital Discovery},volume={2},pages={81--90},"
+            "year={2023},publisher={Royal Society of Chemistry},doi={10.1039/D2DD00054G}}"
+        )
+        return [paper]
 
 
 def _run(kernel: Any, table: CrystalTable, *arguments: Any) -> dict[int, Exception]:

@@ -39,14 +39,9 @@ SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)
 """What versions of spglib raise that don't give None where they fail."""
 
 NIGGLI = (
-    "@article{GrosseKunstleve2004,"
-    "title={Numerically stable algorithms for the computation of reduced unit cells},"
-    "author={Grosse-Kunstleve, Ralf W. and Sauter, Nicholas K. and Adams, Paul D.},"
-    "journal={Acta Crystallographica Section A},"
-    "volume={60},"
-    "pages={1--6},"
-    "year={2004},"
-    "doi={10.1107/S010876730302186X}}"
+    "@article{GrosseKunstleve2004,title={Numerically stable algorithms for the computation of reduced unit cells},"
+    "author={Grosse-Kunstleve, Ralf W. and Sauter, Nicholas K. and Adams, Paul D.},journal={Acta Crystallographica Section A},"
+    "volume={60},pages={1--6},year={2004},doi={10.1107/S010876730302186X}}"
 )
 
 
@@ -184,15 +179,12 @@ class StructureFactorFeaturizer(ReflectionFeaturizer):
         )
         hkl.hkl_batch(scatterers, float(self.s_max), bases, offsets, settings, self.hkl, out)
         out[:] = VALUES[self.value][1](out)
-        for row in np.nonzero(status == cells.OTHER_LATTICE)[0].tolist():
-            errors.setdefault(
-                row,
-                ValueError(
-                    f"{table[row].formula}: spglib's {self.cell} cell has another lattice than the translations of the sites "
-                    f"within symprec = {self.symprec!r} Å; choose another symprec, or cell='niggli'"
-                ),
-            )
-        return errors
+        other = (
+            f"spglib's {self.cell} cell has another lattice than the translations of the sites within symprec = "
+            f"{self.symprec!r} Å; choose another symprec, or cell='niggli'"
+        )
+        rows = np.nonzero(status == cells.OTHER_LATTICE)[0].tolist()
+        return {row: ValueError(f"{table[row].formula}: {other}") for row in rows} | errors
 
     def feature_labels(self) -> list[str]:
         """Labels of the features, in their order."""
@@ -225,17 +217,10 @@ def site_contents(table: CrystalTable) -> IntArray:
 
 
 def standard_lattice(lattice: FloatArray, frac_coords: FloatArray, contents: IntArray, cell: str, symprec: float) -> FloatArray:
-    """Give the lattice vectors of spglib's standard primitive or conventional cell, as rows, in Å, not idealised.
-
-    Raises
-    ------
-    ValueError
-        spglib finds none.
-    """
+    """Give the lattice vectors of spglib's standard primitive or conventional cell, as rows, in Å, not idealised."""
+    described = (lattice, frac_coords, contents)
     try:
-        found = spglib.standardize_cell(
-            (lattice, frac_coords, contents), to_primitive=cell == "primitive", no_idealize=True, symprec=symprec
-        )
+        found = spglib.standardize_cell(described, to_primitive=cell == "primitive", no_idealize=True, symprec=symprec)
     except SPGLIB_ERROR as error:
         raise ValueError(f"spglib found no {cell} cell ({error}); choose another symprec, or cell='niggli'") from error
     if found is None:

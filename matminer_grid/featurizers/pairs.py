@@ -74,13 +74,7 @@ class ReflectionPairsFeaturizer(ReflectionFeaturizer):
     """
 
     def __init__(
-        self,
-        *,
-        scattering: str = "xray",
-        b_iso: float = 0.0,
-        s_max: float = 2.0,
-        n_radial: int = 12,
-        n_angle: int = 4,
+        self, *, scattering: str = "xray", b_iso: float = 0.0, s_max: float = 2.0, n_radial: int = 12, n_angle: int = 4
     ) -> None:
         self.scattering = scattering
         self.b_iso = b_iso

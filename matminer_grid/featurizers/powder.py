@@ -64,13 +64,7 @@ class PowderPatternFeaturizer(ReflectionFeaturizer):
     """
 
     def __init__(
-        self,
-        *,
-        scattering: str = "xray",
-        b_iso: float = 0.0,
-        s_max: float = 1.5,
-        bin_size: float = 0.02,
-        smearing: float = 0.02,
+        self, *, scattering: str = "xray", b_iso: float = 0.0, s_max: float = 1.5, bin_size: float = 0.02, smearing: float = 0.02
     ) -> None:
         self.scattering = scattering
         self.b_iso = b_iso

@@ -29,32 +29,19 @@ MAX_REFLECTIONS = 1_000_000
 """Reflections of half a sphere that are computed for one structure; those of about 4,000 atoms up to 2 Å⁻¹."""
 
 REPORT = (
-    "@techreport{Cumby2021,"
-    "title={Interpretable crystal descriptions across length scales for materials discovery: Final Report},"
-    "author={Cumby, James and Seth, Sohan},"
-    "institution={AI 4 Science Discovery Network+},"
-    "year={2021},"
-    "doi={10.5258/SOTON/P0038}}"
+    "@techreport{Cumby2021,title={Interpretable crystal descriptions across length scales for materials discovery: Final Report},"
+    "author={Cumby, James and Seth, Sohan},institution={AI 4 Science Discovery Network+},year={2021},doi={10.5258/SOTON/P0038}}"
 )
 
 FACTORS = {
     "xray": (
-        "@article{DoyleTurner1968,"
-        "title={Relativistic Hartree-Fock X-ray and electron scattering factors},"
-        "author={Doyle, P. A. and Turner, P. S.},"
-        "journal={Acta Crystallographica Section A},"
-        "volume={24},"
-        "pages={390--397},"
-        "year={1968},"
-        "doi={10.1107/S0567739468000756}}"
+        "@article{DoyleTurner1968,title={Relativistic Hartree-Fock X-ray and electron scattering factors},"
+        "author={Doyle, P. A. and Turner, P. S.},journal={Acta Crystallographica Section A},"
+        "volume={24},pages={390--397},year={1968},doi={10.1107/S0567739468000756}}"
     ),
     "neutron": (
-        "@book{DianouxLander2003,"
-        "title={Neutron Data Booklet},"
-        "author={Dianoux, Albert-Jos{\\'e} and Lander, Gerry},"
-        "edition={2},"
-        "publisher={Old City},"
-        "year={2003}}"
+        "@book{DianouxLander2003,title={Neutron Data Booklet},author={Dianoux, Albert-Jos{\\'e} and Lander, Gerry},"
+        "edition={2},publisher={Old City},year={2003}}"
     ),
 }
 """Where scattering factors come from."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
+
+from matminer_grid.plotting._checks import axes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +54,7 @@ def plot_site_matches(
     widths, values = np.asarray(shares, dtype=np.float64), np.asarray(costs, dtype=np.float64)
     if not len(first) == len(second) == len(widths) == len(values) > 0:
         raise ValueError("first, second, shares and costs must have one entry a match each, and at least one")
-    if ax is None:
-        _, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
+    ax = axes_of(ax, 4.6, 4.2)
     norm = mpl.colors.Normalize(0, values.max() or 1.0)
     colors = mpl.colormaps["cividis_r"](norm(values))
     left = _stacked(first, widths, np.arange(len(widths)))
@@ -108,8 +108,7 @@ def plot_parts(parts: dict[str, float], ax: Axes | None = None) -> Axes:
     >>> plot_parts({"distances": 7.1, "elements": 0.5, "surroundings": 0.5}).get_title()
     'Dissimilarity 8.10'
     """
-    if ax is None:
-        _, ax = plt.subplots(figsize=(3.6, 2.2), layout="constrained")
+    ax = axes_of(ax, 3.6, 2.2)
     values: Any = list(parts.values())
     bars = ax.barh(list(parts), values, color="#33638d")
     ax.bar_label(bars, fmt="{:.2f}", padding=3)

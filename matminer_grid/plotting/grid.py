@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 
-from matminer_grid.plotting._checks import DASHES, checked_rows
+from matminer_grid.plotting._checks import DASHES, axes_of, checked_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,8 +79,7 @@ def plot_grid(
         raise ValueError("the GRID has values that are NaN or infinite")
     if kind == "map":
         return _draw_map(shown, edges, ax)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.0, 0.5 * n_groups + 1.2), layout="constrained")
+    ax = axes_of(ax, 6.0, 0.5 * n_groups + 1.2)
     highest = shown.max() or 1.0
     colors = mpl.colormaps["viridis"](np.linspace(0.15, 0.9, n_groups))
     for row, group in enumerate(shown):
@@ -107,16 +105,14 @@ def plot_grid(
 
 def _draw_map(grid: NDArray[np.float64], edges: NDArray[np.float64], ax: Axes | None) -> Axes:
     """Draw groups as rows of a map; what is empty stays white."""
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.0, 4.6), layout="constrained")
+    ax = axes_of(ax, 6.0, 4.6)
     rows = np.arange(len(grid) + 1) + 0.5
     percent = np.ma.masked_equal(100 * grid, 0)
     mesh = ax.pcolormesh(edges, rows, percent, cmap="cividis_r", vmin=0.0, vmax=percent.max() or 100.0)
     ax.invert_yaxis()
     bar = ax.figure.colorbar(mesh, ax=ax, label="Sites (%)")
     bar.outline.set_visible(False)
-    ax.set_xlabel("Distance (Å)")
-    ax.set_ylabel("Group $i$: the $i$-th nearest neighbour")
+    ax.set(xlabel="Distance (Å)", ylabel="Group $i$: the $i$-th nearest neighbour")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -160,27 +156,17 @@ def plot_rdf(rdf: ArrayLike, bin_edges: ArrayLike, labels: Sequence[str] | None 
     >>> ax.get_xlabel()
     'Distance (Å)'
     """
-    rows, edges = checked_histograms(rdf, bin_edges, "rdf", labels)
-    ax = draw_histograms(rows, edges, labels, ax)
-    ax.set_xlabel("Distance (Å)")
-    ax.set_ylabel("Radial distribution function")
+    ax = draw_histograms(rdf, bin_edges, "rdf", labels, ax)
+    ax.set(xlabel="Distance (Å)", ylabel="Radial distribution function")
     return ax
 
 
-def checked_histograms(
-    values: ArrayLike, bin_edges: ArrayLike, name: str, labels: Sequence[str] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Check one histogram or several, and their edges."""
+def draw_histograms(values: ArrayLike, bin_edges: ArrayLike, name: str, labels: Sequence[str] | None, ax: Axes | None) -> Axes:
+    """Check and draw one histogram as an area, or several as lines that differ in colour and dashes."""
     rows, edges = checked_rows(values, name, labels), np.asarray(bin_edges, dtype=np.float64)
     if edges.shape != (rows.shape[1] + 1,):
         raise ValueError(f"bin_edges must have the shape ({rows.shape[1] + 1},) for {rows.shape[1]} bins, not {edges.shape}")
-    return rows, edges
-
-
-def draw_histograms(rows: NDArray[np.float64], edges: NDArray[np.float64], labels: Sequence[str] | None, ax: Axes | None) -> Axes:
-    """Draw one histogram as an area, or several as lines that differ in colour and dashes."""
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    ax = axes_of(ax, 6.4, 3.2)
     colors = mpl.colormaps["cividis"](np.linspace(0.0, 0.75, len(rows)))
     for number, row in enumerate(rows):
         if len(rows) == 1:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from matminer_grid.plotting._checks import DASHES, MARKERS, checked_pairs, limits
+from matminer_grid.plotting._checks import DASHES, MARKERS, axes_of, checked_pairs, limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,8 +59,7 @@ def plot_parity(
     'True bulk modulus (GPa)'
     """
     true, predicted = checked_pairs(y_true, y_pred, log)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
+    ax = axes_of(ax, 5.2, 4.4)
     low, high = limits(np.concatenate((true, predicted)), log)
     scale: Literal["linear", "log"] = "log" if log else "linear"
     extent = (np.log10(low), np.log10(high)) * 2 if log else (low, high) * 2
@@ -87,8 +85,7 @@ def plot_parity(
     ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", ha="left", zorder=4)
     ax.legend(loc="lower right", frameon=False)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    ax.set_xlabel(f"True {quantity} ({unit})")
-    ax.set_ylabel(f"Predicted {quantity} ({unit})")
+    ax.set(xlabel=f"True {quantity} ({unit})", ylabel=f"Predicted {quantity} ({unit})")
     if log:
         ax.xaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_major_formatter("{x:g}")
@@ -153,8 +150,7 @@ def plot_learning_curve(
     bars = None if spread is None else np.asarray(spread, dtype=np.float64)
     if bars is not None and (bars.shape != sizes.shape or not (np.isfinite(bars) & (bars >= 0)).all()):
         raise ValueError("spread must have a number of at least 0 for each error")
-    if ax is None:
-        _, ax = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
+    ax = axes_of(ax, 5.2, 3.8)
     number = len(ax.containers)
     ax.errorbar(
         sizes,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 
-from matminer_grid.plotting.grid import checked_histograms, draw_histograms
+from matminer_grid.plotting._checks import axes_of
+from matminer_grid.plotting.grid import draw_histograms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +72,7 @@ def plot_reciprocal_slice(
         raise ValueError(f"no reflection has h u + k v + l w = {level} with [u v w] = {axis.tolist()}")
     strengths = np.array([mates[tuple(index)] for index in shown.tolist()])
     points = shown @ np.linalg.inv(cell).T @ _plane(axis @ cell, cell).T
-    if ax is None:
-        _, ax = plt.subplots(figsize=(4.8, 4.6), layout="constrained")
+    ax = axes_of(ax, 4.8, 4.6)
     areas = LARGEST_AREA * strengths / (strengths.max() or 1.0)
     ax.scatter(points[:, 0], points[:, 1], s=areas, color="#0b4f8a", edgecolor="black", linewidth=0.4)
     if level == 0:
@@ -142,8 +141,6 @@ def plot_radial_pattern(
     >>> ax.get_ylabel()
     'Intensity (%)'
     """
-    rows, edges = checked_histograms(pattern, bin_edges, "pattern", labels)
-    ax = draw_histograms(100 * rows, edges, labels, ax)
-    ax.set_xlabel("$S = 1/d$ (Å$^{-1}$)")
-    ax.set_ylabel("Intensity (%)")
+    ax = draw_histograms(100 * np.asarray(pattern, dtype=np.float64), bin_edges, "pattern", labels, ax)
+    ax.set(xlabel="$S = 1/d$ (Å$^{-1}$)", ylabel="Intensity (%)")
     return ax

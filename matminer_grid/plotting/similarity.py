@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 
-from matminer_grid.plotting._checks import DASHES, checked_matrix, checked_rows
+from matminer_grid.plotting._checks import DASHES, axes_of, checked_matrix, checked_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +61,7 @@ def plot_dissimilarity_matrix(
     ['fcc', 'hcp', 'bcc']
     """
     values, names = checked_matrix(matrix, labels, ordered)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(5.6, 4.8), layout="constrained")
+    ax = axes_of(ax, 5.6, 4.8)
     image = ax.imshow(values, cmap="cividis_r", vmin=0.0, vmax=values.max() or 1.0)
     if annotate if annotate is not None else len(values) <= 12:
         _write_numbers(ax, values)
@@ -120,9 +118,7 @@ def plot_emd_by_group(emd_by_group: ArrayLike, labels: Sequence[str] | None = No
     rows = checked_rows(emd_by_group, "emd_by_group", labels)
     if (rows < 0).any():
         raise ValueError("emd_by_group has negative values")
-    if ax is None:
-        legend_above = 0.24 * len(rows) if len(rows) > 1 else 0.0
-        _, ax = plt.subplots(figsize=(6.4, 3.2 + legend_above), layout="constrained")
+    ax = axes_of(ax, 6.4, 3.2 + (0.24 * len(rows) if len(rows) > 1 else 0.0))  # a legend of several stands above
     edges = np.arange(rows.shape[1] + 1) + 0.5
     colors = mpl.colormaps["cividis"](np.linspace(0.0, 0.75, len(rows)))
     for number, row in enumerate(rows):
@@ -130,22 +126,11 @@ def plot_emd_by_group(emd_by_group: ArrayLike, labels: Sequence[str] | None = No
         if len(rows) == 1:
             ax.stairs(row, edges, fill=True, color="#9fb4cc")
             ax.axhline(row.mean(), color="black", linestyle=(0, (5, 3)), linewidth=1.0, label=label)
-        ax.stairs(
-            row,
-            edges,
-            color=colors[number],
-            linestyle=DASHES[number % len(DASHES)],
-            linewidth=1.3,
-            label=label if len(rows) > 1 else None,
-            baseline=None,
-        )
-    ax.set_xlim(edges[0], edges[-1])
+        dash, label = DASHES[number % len(DASHES)], label if len(rows) > 1 else None
+        ax.stairs(row, edges, color=colors[number], linestyle=dash, linewidth=1.3, label=label, baseline=None)
+    ax.set(xlim=(edges[0], edges[-1]), xlabel="Group $i$: the $i$-th nearest neighbour", ylabel="EMD of the group (Å)")
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("Group $i$: the $i$-th nearest neighbour")
-    ax.set_ylabel("EMD of the group (Å)")
-    if len(rows) == 1:
-        ax.legend(frameon=False)
-    else:
-        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderpad=0.2)
+    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderpad": 0.2}
+    ax.legend(frameon=False, **(above if len(rows) > 1 else {}))
     ax.spines[["top", "right"]].set_visible(False)
     return ax

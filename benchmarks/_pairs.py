@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -75,20 +75,22 @@ def perovskite(a: float = 3.905) -> Structure:
     return Structure(Lattice.cubic(a), ["Sr", "Ti", "O", "O", "O"], coords)
 
 
-def zinc_sulfide(layers: int) -> Structure:
-    """Stack ZnS in two layers (wurtzite), three (zincblende) or four (4H), at ideal ratios."""
-    order = {2: "AB", 3: "ABC", 4: "ABAC"}[layers]
-    places = {"A": (0, 0), "B": (1 / 3, 2 / 3), "C": (2 / 3, 1 / 3)}
-    a = 3.82
-    coords = [[*places[layer], (i + shift) / layers] for shift in (0, 0.75) for i, layer in enumerate(order)]
-    return Structure(Lattice.hexagonal(a, layers * a * np.sqrt(2 / 3)), ["Zn"] * layers + ["S"] * layers, coords)
+def polytype(stacking: str, a: float, c: float, elements: Sequence[str]) -> Structure:
+    """Stack double layers A, B and C of two elements, the second 3/4 of a layer above the first."""
+    places, n = {"A": (0.0, 0.0), "B": (1 / 3, 2 / 3), "C": (2 / 3, 1 / 3)}, len(stacking)
+    coords = [[*places[letter], (layer + shift) / n] for shift in (0, 0.75) for layer, letter in enumerate(stacking)]
+    return Structure(Lattice.hexagonal(a, c), [elements[0]] * n + [elements[1]] * n, coords)
+
+
+def zinc_sulfide(stacking: str) -> Structure:
+    """Stack ZnS as wurtzite (AB), zincblende (ABC) or 4H (ABAC), at ideal ratios."""
+    return polytype(stacking, 3.82, len(stacking) * 3.82 * np.sqrt(2 / 3), ("Zn", "S"))
 
 
 def quartz(left: bool) -> Structure:
     """Left or right quartz, mirror images."""
-    right = Structure.from_spacegroup(
-        "P3_221", Lattice.hexagonal(4.913, 5.405), ["Si", "O"], [[0.4697, 0, 2 / 3], [0.4135, 0.2669, 0.7858]]
-    )
+    places = [[0.4697, 0, 2 / 3], [0.4135, 0.2669, 0.7858]]
+    right = Structure.from_spacegroup("P3_221", Lattice.hexagonal(4.913, 5.405), ["Si", "O"], places)
     return Structure(right.lattice.matrix * [1, 1, -1], right.species, right.frac_coords) if left else right
 
 
@@ -100,28 +102,10 @@ def homometric(sign: int) -> Structure:
     return Structure(Lattice.cubic(18), ["Fe"] * len(points), points / 12)
 
 
-class PathPoint(NamedTuple):
-    """A crystal on a path.
-
-    Parameters
-    ----------
-    shift : float
-        How far it has come, in Å.
-    structure : Structure
-    """
-
-    shift: float
-    structure: Structure
-
-
-def tetragonal_path() -> list[PathPoint]:
-    """Move Ti of SrTiO3 along [001], towards an oxygen, in steps of 0.02 Å."""
-    points = []
-    for shift in np.arange(0, 1.21, 0.02).round(2).tolist():
-        structure = perovskite()
-        structure.translate_sites([1], [0, 0, shift / 3.905])
-        points.append(PathPoint(shift, structure))
-    return points
+def tetragonal_path() -> dict[float, Structure]:
+    """Move Ti of SrTiO3 along [001], towards an oxygen, in steps of 0.02 Å; the crystals by how far it has come."""
+    shifts = np.arange(0, 1.21, 0.02).round(2).tolist()
+    return {shift: perovskite().translate_sites([1], [0, 0, shift / 3.905]) for shift in shifts}
 
 
 @cache
@@ -137,8 +121,8 @@ def pairs() -> dict[str, tuple[Structure, Structure, bool]]:
         "homometric sets in 3-D": (homometric(1), homometric(-1), True),
         "MgAl2O4, normal and inverse": (spinel(False), spinel(True), True),
         "NaCl, two of 64 atoms exchanged": (salt, exchanged(), True),
-        "ZnS, zincblende and wurtzite": (zinc_sulfide(3), zinc_sulfide(2), True),
-        "ZnS, 4H and wurtzite": (zinc_sulfide(4), zinc_sulfide(2), True),
+        "ZnS, zincblende and wurtzite": (zinc_sulfide("ABC"), zinc_sulfide("AB"), True),
+        "ZnS, 4H and wurtzite": (zinc_sulfide("ABAC"), zinc_sulfide("AB"), True),
         "NaCl and KCl": (salt, rock_salt(6.29, ("K", "Cl")), True),
         "NaCl, atoms moved by 0.001 Å": (salt * (2, 2, 2), moved(salt * (2, 2, 2), 0.001), True),
         "NaCl, atoms moved by 0.02 Å": (salt * (2, 2, 2), moved(salt * (2, 2, 2), 0.02), True),

@@ -59,11 +59,8 @@ def fourier_rows(rows: pd.DataFrame) -> pd.DataFrame:
     chosen = (rows["model"] == "KRR") & (rows["target_scale"] == "log10") & rows["variant"].isin(["RBF", "linear"])
     rows = rows[chosen & rows["descriptor"].str.startswith("structure factors")]
     table = {"representation": rows["descriptor"].str.removeprefix("structure factors: "), "kernel": rows["variant"]}
-    for name, score, factor in (
-        ("MAE / GPa", "MAE", 1),
-        ("relative MAE / %", "relative_MAE", 1),
-        ("MAE of ln / %", "MAE_log10", LN),
-    ):
+    scores = ("MAE / GPa", "MAE", 1), ("relative MAE / %", "relative_MAE", 1), ("MAE of ln / %", "MAE_log10", LN)
+    for name, score, factor in scores:
         if len(rows):
             table |= {f"{name}, train": rows[f"{score} train"] * factor, f"{name}, test": rows[score] * factor}
     return pd.DataFrame(table)

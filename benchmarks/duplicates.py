@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,9 +49,8 @@ def all_pairs(described: DescribedCrystals) -> tuple[list[dict[str, Any]], Dupli
     rows = []
     for tolerance in TOLERANCES:
         found: list[Duplicates] = []
-        times = seconds(
-            lambda at=tolerance, to=found: to.append(find_duplicates(described, at, dissimilarity=DISSIMILARITY)), REPEATS
-        )
+        find = partial(find_duplicates, described, tolerance, dissimilarity=DISSIMILARITY)
+        times = seconds(lambda find=find, to=found: to.append(find()), REPEATS)
         sizes = list(map(len, found[-1].groups))
         row = {"tolerance": tolerance, "seconds": float(np.median(times)), "pairs": len(found[-1].pairs), "groups": len(sizes)}
         rows.append(row | {"crystals in groups": sum(sizes), "largest group": max(sizes, default=0)})
@@ -68,9 +68,8 @@ def pairs_of_one_formula(described: DescribedCrystals, data: ElasticityTable) ->
     return np.concatenate(pairs), np.concatenate(dissimilarities)
 
 
-def match(pairs: np.ndarray, data: ElasticityTable, label: str) -> tuple[np.ndarray, np.ndarray]:
+def match(pairs: np.ndarray, data: ElasticityTable, label: str, matcher: StructureMatcher) -> tuple[np.ndarray, np.ndarray]:
     """Let StructureMatcher judge pairs: what it says, and the seconds it took for each."""
-    matcher = StructureMatcher()
     used = np.unique(pairs)
     structures = dict(zip(used.tolist(), data.crystals[used].to_structures(), strict=True))
     matched, took = np.zeros(len(pairs), bool), np.zeros(len(pairs))
@@ -100,7 +99,7 @@ def judge(pairs: np.ndarray, dissimilarities: np.ndarray, data: ElasticityTable,
     """Compare with StructureMatcher on n of the pairs, drawn with a seed."""
     drawn = np.sort(np.random.default_rng(0).choice(len(pairs), min(n, len(pairs)), replace=False))
     pairs, dissimilarities = pairs[drawn], dissimilarities[drawn]
-    matched, took = match(pairs, data, label)
+    matched, took = match(pairs, data, label, StructureMatcher())
     same = data.formula[pairs[:, 0]] == data.formula[pairs[:, 1]]
     unlike = (dissimilarities <= TOLERANCES[2]) & ~matched & same
     return {

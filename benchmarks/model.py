@@ -18,7 +18,7 @@ from sklearn.model_selection import KFold
 from benchmarks._run import CONSOLE, command_line, write_results
 from benchmarks._tables import records, show, text
 from benchmarks.moduli.scores import SCORES, statistics
-from benchmarks.moduli.task import CV_SEED, TARGETS
+from benchmarks.moduli.task import CV_SEED, TARGETS, holds_only
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor
 
@@ -31,9 +31,8 @@ def usable_rows(target: str, everything: bool) -> np.ndarray:
     data = load_mp_elasticity_table()
     usable = getattr(data, target) > 0
     if not everything:
-        owner = np.repeat(np.arange(len(data)), np.diff(data.crystals.species_offsets))
-        noble = np.isin(np.arange(len(data)), owner[np.isin(data.crystals.numbers, NOBLE_GASES)])
-        usable &= (data.elastic_anisotropy >= 0) & (data.elastic_anisotropy <= 100) & ~noble
+        others = np.setdiff1d(data.crystals.numbers, NOBLE_GASES)
+        usable &= (data.elastic_anisotropy >= 0) & (data.elastic_anisotropy <= 100) & holds_only(data.crystals, others)
     return np.nonzero(usable)[0]
 
 
@@ -92,12 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
     table = pd.concat([folds, pd.DataFrame([{"fold": "mean"} | mean.to_dict()])])
     title = f"{options.target} of {len(rows)} crystals, {options.cv}-fold cross-validation"
     for columns in (list(SCORES), [column for column in mean.index if column not in SCORES]):
-        show(
-            table[["fold", *columns]].rename(columns=lambda name: name.replace("_", " ") if name not in SCORES else name),
-            title,
-            CONSOLE,
-            more_digits=1,
-        )
+        part = table[["fold", *columns]].rename(columns=lambda name: name if name in SCORES else name.replace("_", " "))
+        show(part, title, CONSOLE, more_digits=1)
     data = load_mp_elasticity_table()
     content = {
         "target": options.target,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+from benchmarks._pairs import FCC, perovskite, polytype, rock_salt
 
 SRTIO3_EDGE = 3.905
 """Edge of cubic SrTiO3 in Å: H. E. Swanson and R. K. Fuyat, NBS Circular 539, vol. 3 (1954)."""
@@ -54,17 +54,6 @@ class Series:
     structures: tuple[Structure, ...]
 
 
-def rock_salt(a: float = SRO_EDGE) -> Structure:
-    """Build SrO with the edge a in Å."""
-    return Structure(Lattice.cubic(a), ["Sr"] * 4 + ["O"] * 4, [*FCC, *(FCC + 0.5)])
-
-
-def perovskite(a: float = SRTIO3_EDGE, a_site: str = "Sr", b_site: str = "Ti") -> Structure:
-    """Build cubic ABO3 with the edge a in Å."""
-    coords = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
-    return Structure(Lattice.cubic(a), [a_site, b_site, "O", "O", "O"], coords)
-
-
 def ruddlesden_popper(n: int, a: float, c: float) -> Structure:
     """Build Sr(n+1)Ti(n)O(3n+1) in I4/mmm with n sheets of ideal octahedra.
 
@@ -97,13 +86,14 @@ def ruddlesden_popper(n: int, a: float, c: float) -> Structure:
 def ruddlesden_popper_series() -> Series:
     """Build SrO, Sr2TiO4, Sr3Ti2O7, Sr4Ti3O10 and SrTiO3 with the lattice constants of the literature."""
     layered = [ruddlesden_popper(n, a, c) for n, (a, c) in RUDDLESDEN_POPPER_CELLS.items()]
-    return _ruddlesden_popper_series("Ruddlesden–Popper phases, measured cells", [rock_salt(), *layered, perovskite()])
+    crystals = [rock_salt(SRO_EDGE, ("Sr", "O")), *layered, perovskite(SRTIO3_EDGE)]
+    return _ruddlesden_popper_series("Ruddlesden–Popper phases, measured cells", crystals)
 
 
 def intergrowth_series(a: float = SRTIO3_EDGE) -> Series:
     """Build the same five as ideal intergrowths on one square net: SrTiO3's, with SrO layers a/√2 apart as in a cubic rock salt."""
     layered = [ruddlesden_popper(n, a, 2 * (n * a + a / math.sqrt(2))) for n in RUDDLESDEN_POPPER_CELLS]
-    crystals = [rock_salt(a * math.sqrt(2)), *layered, perovskite(a)]
+    crystals = [rock_salt(a * math.sqrt(2), ("Sr", "O")), *layered, perovskite(a)]
     return _ruddlesden_popper_series(f"Ruddlesden–Popper phases, ideal intergrowths, a = {a} Å", crystals)
 
 
@@ -146,18 +136,9 @@ def bain_series(steps: int = 8) -> Series:
     return Series("Bain path of iron", "c/a", tuple(ratios.tolist()), labels, tuple(crystals))
 
 
-def silicon_carbide(stacking: str, a: float, c: float) -> Structure:
-    """Build a polytype of SiC from its stacking of double layers A, B and C, carbon 3/4 of a layer above silicon."""
-    shifts = {"A": (0.0, 0.0), "B": (1 / 3, 2 / 3), "C": (2 / 3, 1 / 3)}
-    layers = len(stacking)
-    silicon = [[*shifts[letter], layer / layers] for layer, letter in enumerate(stacking)]
-    carbon = [[*shifts[letter], (layer + 0.75) / layers] for layer, letter in enumerate(stacking)]
-    return Structure(Lattice.hexagonal(a, c), ["Si"] * layers + ["C"] * layers, silicon + carbon)
-
-
 def polytype_series() -> Series:
     """Build 3C, 6H, 4H and 2H SiC, in the order of the share of hexagonal layers."""
-    crystals = tuple(silicon_carbide(*cell) for cell in SIC_CELLS.values())
+    crystals = tuple(polytype(*cell, ("Si", "C")) for cell in SIC_CELLS.values())
     return Series("SiC polytypes", "share of hexagonal layers", (0.0, 1 / 3, 1 / 2, 1.0), tuple(SIC_CELLS), crystals)
 
 

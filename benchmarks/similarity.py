@@ -80,9 +80,8 @@ def dissimilarities(structures: Sequence[Structure], featurizer: GRIDFeaturizer)
 def examine() -> list[dict[str, str | float]]:
     """Look at the report's statement on RDFs of Ruddlesden-Popper phases over cells and bin sizes, both readings, both measures."""
     edges = sorted({*np.arange(3.85, 4.005, 0.01).round(2).tolist(), SRTIO3_EDGE})
-    variants = {"measured": ruddlesden_popper_series()} | {
-        f"intergrowth, a = {edge:.3f} Å": intergrowth_series(edge) for edge in edges
-    }
+    variants = {"measured": ruddlesden_popper_series()}
+    variants |= {f"intergrowth, a = {edge:.3f} Å": intergrowth_series(edge) for edge in edges}
     return [
         examine_layered(cells, bin_size, dissimilarities(series.structures, GRIDFeaturizer(bin_size=bin_size)))
         for bin_size in EXAMINED_BIN_SIZES

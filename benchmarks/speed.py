@@ -8,6 +8,7 @@ machine.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +108,8 @@ def per_structure(structures: Sequence[Structure]) -> dict[str, dict[str, float]
 
         sets = [amd.periodicset_from_pymatgen_structure(s) for s in structures]
         results["average-minimum-distance PDD(k=100), its own sets"] = measure(lambda: [amd.PDD(s, 100) for s in sets], n, 3)
-        results["average-minimum-distance PDD(k=100)"] = measure(
-            lambda: [amd.PDD(amd.periodicset_from_pymatgen_structure(s), 100) for s in structures], n, 3
-        )
+        to_set = amd.periodicset_from_pymatgen_structure
+        results["average-minimum-distance PDD(k=100)"] = measure(lambda: [amd.PDD(to_set(s), 100) for s in structures], n, 3)
     if installed("dscribe"):
         from dscribe.descriptors import SOAP  # noqa: PLC0415  an extra
         from pymatgen.io.ase import AseAtomsAdaptor  # noqa: PLC0415  needs ASE, which comes with dscribe
@@ -129,19 +129,13 @@ def structure_factors(structures: Sequence[Structure]) -> dict[str, dict[str, fl
     n = len(structures)
     calculator = XRDCalculator(wavelength=2 / S_MAX)
     results = {}
-    featurizers = {
-        "radial": PowderPatternFeaturizer(s_max=S_MAX),
-        "pairs": ReflectionPairsFeaturizer(s_max=S_MAX),
-        "hkl": StructureFactorFeaturizer(),
-    }
-    for kind, featurizer in featurizers.items():
+    makers = {"radial": PowderPatternFeaturizer(s_max=S_MAX), "pairs": ReflectionPairsFeaturizer(s_max=S_MAX)}
+    for kind, featurizer in {**makers, "hkl": StructureFactorFeaturizer()}.items():
         featurizer.set_n_jobs(1)
-        results[f"structure factors, {kind}, 1 thread"] = measure(
-            lambda f=featurizer: f.featurize_many(structures, pbar=False), n, 3
-        )
-    results["pymatgen XRDCalculator, full sphere"] = measure(
-        lambda: [calculator.get_pattern(s, scaled=False, two_theta_range=None) for s in structures], n, 1
-    )
+        took = measure(lambda f=featurizer: f.featurize_many(structures, pbar=False), n, 3)
+        results[f"structure factors, {kind}, 1 thread"] = took
+    pattern = partial(calculator.get_pattern, scaled=False, two_theta_range=None)
+    results["pymatgen XRDCalculator, full sphere"] = measure(lambda: [pattern(s) for s in structures], n, 1)
     return results
 
 
@@ -155,16 +149,14 @@ def per_pair(structures: Sequence[Structure]) -> dict[str, dict[str, float]]:
     pairs = n * (n - 1) // 2
     sparse = featurizer.featurize_sparse([s for s, keep in zip(structures, complete, strict=True) if keep])
     results = {}
+    emd = partial(grid_emd, n_groups=100, bin_size=0.1, pbar=False)
     for threads in (1, 2):
-        results[f"grid_emd, {threads} thread{'s' * (threads > 1)}"] = measure(
-            lambda t=threads: grid_emd(sparse, n_groups=100, bin_size=0.1, n_jobs=t, pbar=False), pairs
-        )
-    results["grid_emd from dense features, 2 threads"] = measure(
-        lambda: grid_emd(X, n_groups=100, bin_size=0.1, n_jobs=2, pbar=False), pairs
-    )
+        name = f"grid_emd, {threads} thread{'s' * (threads > 1)}"
+        results[name] = measure(lambda t=threads: emd(sparse, n_jobs=t), pairs)
+    results["grid_emd from dense features, 2 threads"] = measure(lambda: emd(X, n_jobs=2), pairs)
     cumulative = np.cumsum(X.reshape(n, 100, 100), axis=2).reshape(n, -1) * (0.1 / 100)
     results["scipy cdist cityblock, 1 thread"] = measure(lambda: cdist(cumulative, cumulative, "cityblock"), n * n, 3)
-    ours = grid_emd(sparse, n_groups=100, bin_size=0.1, pbar=False)
+    ours = emd(sparse)
     results["largest difference to scipy in Å"] = {"median": float(np.abs(cdist(cumulative, cumulative, "cityblock") - ours).max())}
     if installed("gridrdf"):
         from gridrdf.earth_mover_distance import super_fast_EMD_matrix  # noqa: PLC0415  an extra

@@ -139,9 +139,7 @@ class Features:
             theirs = peer.featurize(structure)
             largest = max(largest, float(np.abs(theirs - ours)[compared].max() / theirs.max()))
         if largest > 1e-9:
-            raise SystemExit(
-                f"our RDF differs from matminer's by {largest:.2g} of the highest bin: that is a bug, please report it"
-            )
+            raise SystemExit(f"our RDF is {largest:.2g} of the highest bin off matminer's: that is a bug, please report it")
         return largest
 
     def _once(self, kind: str, descriptor: str, make: Callable[[str], Any]) -> Any:

@@ -193,9 +193,8 @@ def fit_kernel_ridge(
             if isinstance(kernel, ExponentialKernel):
                 neighbour = train[K.argmax(axis=1)]
         for i, scale in enumerate(scales):
-            out[scale] = Prediction(
-                target.modulus(predicted[:, i], scale), parameters, neighbour, target.modulus(fitted[:, i], scale)
-            )
+            on_test, on_train = target.modulus(predicted[:, i], scale), target.modulus(fitted[:, i], scale)
+            out[scale] = Prediction(on_test, parameters, neighbour, on_train)
     return {scale: out[scale] for scale in chosen}
 
 

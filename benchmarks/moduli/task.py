@@ -12,6 +12,8 @@ from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbo
 from matminer_grid.datasets import load_mp_elasticity_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matminer_grid import CrystalTable
 
 TARGETS = {"K_VRH": "bulk modulus", "G_VRH": "shear modulus"}
@@ -69,7 +71,8 @@ def load_task(limit: int | None, seed: int, target: str = "K_VRH", split: str = 
     that is too small or larger than the data is a ValueError.
     """
     table = load_mp_elasticity_table()
-    rows = np.nonzero(within_substitution_table(table.crystals))[0]
+    known = [number for number in np.unique(table.crystals.numbers) if species_symbol(int(number)) in SUBSTITUTION_ELEMENTS]
+    rows = np.nonzero(holds_only(table.crystals, known))[0]
     if limit is not None:
         if not MIN_ENTRIES <= limit <= len(rows):
             raise ValueError(f"--limit must be between {MIN_ENTRIES} and {len(rows)}, not {limit}")
@@ -84,12 +87,9 @@ def load_task(limit: int | None, seed: int, target: str = "K_VRH", split: str = 
     return Task(table.crystals[rows], table.material_id[rows], formula, getattr(table, target)[rows], folds, split, seed)
 
 
-def within_substitution_table(crystals: CrystalTable) -> np.ndarray:
-    """Tell which crystals hold none but the elements of the substitution table."""
-    known = [number for number in np.unique(crystals.numbers) if species_symbol(int(number)) in SUBSTITUTION_ELEMENTS]
-    outside = ~np.isin(crystals.numbers, known)
-    owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
-    return np.bincount(owner, weights=outside, minlength=len(crystals)) == 0
+def holds_only(crystals: CrystalTable, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Tell which crystals hold none but some elements."""
+    return np.logical_and.reduceat(np.isin(crystals.numbers, numbers), crystals.species_offsets[:-1])
 
 
 def _folds(formula: np.ndarray, split: str, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

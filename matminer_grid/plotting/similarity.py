@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -126,11 +126,12 @@ def plot_emd_by_group(emd_by_group: ArrayLike, labels: Sequence[str] | None = No
         if len(rows) == 1:
             ax.stairs(row, edges, fill=True, color="#9fb4cc")
             ax.axhline(row.mean(), color="black", linestyle=(0, (5, 3)), linewidth=1.0, label=label)
-        dash, label = DASHES[number % len(DASHES)], label if len(rows) > 1 else None
-        ax.stairs(row, edges, color=colors[number], linestyle=dash, linewidth=1.3, label=label, baseline=None)
+        named = label if len(rows) > 1 else None
+        dash = DASHES[number % len(DASHES)]
+        ax.stairs(row, edges, color=colors[number], linestyle=dash, linewidth=1.3, label=named, baseline=None)
     ax.set(xlim=(edges[0], edges[-1]), xlabel="Group $i$: the $i$-th nearest neighbour", ylabel="EMD of the group (Å)")
     ax.set_ylim(bottom=0)
-    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderpad": 0.2}
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderpad": 0.2}
     ax.legend(frameon=False, **(above if len(rows) > 1 else {}))
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -131,7 +131,7 @@ def workers(n: int, repeats: int, folder: Path) -> dict[str, Any]:
         inputs = write_crystals(place / "crystals", n, -(-n // N_PARTITIONS))
         names, features = load_features(featurize_files(inputs, place / "local").output)
         for n_workers in (1, 2):
-            options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None, "local_directory": temporary}
+            options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0", "local_directory": temporary}
             with LocalCluster(**options) as cluster, Client(cluster) as client:
                 client.run(warm_up)
                 outputs = [place / f"{n_workers}-{repeat}" for repeat in range(repeats)]

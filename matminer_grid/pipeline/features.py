@@ -149,7 +149,7 @@ def featurize_partitions(
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> from matminer_grid.pipeline import featurize_partitions, load_features
     >>> crystals = load_mp_elasticity_table().crystals
-    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
+    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=":0") as client:
     ...     crystals[:3].to_parquet(Path(folder) / "a.parquet")
     ...     crystals[3:5].to_parquet(Path(folder) / "b.parquet")
     ...     report = featurize_partitions(client, folder, Path(folder) / "features")

@@ -82,7 +82,7 @@ def emd_matrix(
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> from matminer_grid.pipeline import emd_matrix, load_emd_matrix
     >>> crystals = load_mp_elasticity_table().crystals[:30]
-    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
+    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=":0") as client:
     ...     matrix = load_emd_matrix(emd_matrix(client, crystals, folder, block_size=20))
     >>> matrix.shape
     (30, 30)

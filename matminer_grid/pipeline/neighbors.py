@@ -80,7 +80,7 @@ def kneighbors(
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> from matminer_grid.pipeline import kneighbors
     >>> crystals = load_mp_elasticity_table().crystals
-    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
+    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=":0") as client:
     ...     crystals[:20].to_parquet(Path(folder) / "a.parquet")
     ...     crystals[20:40].to_parquet(Path(folder) / "b.parquet")
     ...     distances, indices = kneighbors(client, folder, crystals[[7, 23]], n_neighbors=3)

@@ -62,7 +62,7 @@ def predict_partitions(
     >>> from matminer_grid.pipeline import load_predictions, predict_partitions
     >>> from matminer_grid.models import GRIDKernelRegressor
     >>> data = load_mp_elasticity_table()
-    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=None) as client:
+    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=":0") as client:
     ...     path = Path(folder)
     ...     GRIDKernelRegressor(tune_iterations=0).fit(data.crystals[:100], data.K_VRH[:100]).save(path / "model.npz")
     ...     data.crystals[:5].to_parquet(path / "five.parquet")

@@ -7,10 +7,13 @@ from .featurizers.powder import PowderPatternFeaturizer as PowderPatternFeaturiz
 from .featurizers.reflections import hkl_intensities as hkl_intensities
 from .similarity import ApproximateEMDSearch as ApproximateEMDSearch
 from .similarity import CrystalDissimilarity as CrystalDissimilarity
+from .similarity import CrystalIndex as CrystalIndex
 from .similarity import EMDSearch as EMDSearch
 from .similarity import Evaluation as Evaluation
 from .similarity import EvaluationSettings as EvaluationSettings
 from .similarity import KnownCrystals as KnownCrystals
+from .similarity import add_to_index as add_to_index
+from .similarity import build_index as build_index
 from .similarity import composition_emd as composition_emd
 from .similarity import evaluate_crystals as evaluate_crystals
 from .similarity import find_duplicates as find_duplicates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +50,8 @@ def check_multiple(name: str, value: Any, step_name: str, step: Any, *, unit: st
             f"{max(n, 1) * part:g} would be, or the {step_name.replace('_', ' ')} {whole / max(n, 1):g}"
         )
     return n
+
+
+def without_row(message: str) -> str:
+    """Take the number of a row from the start of a message, for those who know crystals by other names."""
+    return re.sub(r"^row \d+(?: \((.*?)\))?: ", lambda match: f"{match[1]}: " if match[1] else "", message)

@@ -94,6 +94,14 @@ REAL: dict[str, Callable[[], Structure]] = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """Keep what is built on first use out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(params=REAL)
 def real(request) -> Structure:
     """Each of the crystals above."""

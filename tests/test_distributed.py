@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch, GRIDFeaturizer, composition_emd, grid_emd
+from matminer_grid import (
+    Crystal,
+    CrystalDissimilarity,
+    CrystalTable,
+    EMDSearch,
+    GRIDFeaturizer,
+    add_to_index,
+    build_index,
+    composition_emd,
+    grid_emd,
+)
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor
 from matminer_grid.pipeline import (
@@ -309,6 +319,20 @@ class TestNeighbors:
             kneighbors(client, with_errors, crystals[:3], dissimilarity=other, features=features)
         nothing = kneighbors(client, with_errors, X[:0], **options)
         assert nothing[0].shape == nothing[1].shape == (0, 3)
+
+    def test_in_an_index(self, client, crystals, tmp_path):
+        index = build_index(tmp_path / "index", crystals[:70], dissimilarity=GRID_ONLY).path
+        for n_known in (70, len(crystals)):
+            expected = EMDSearch(GRID_ONLY).fit(crystals[:n_known]).kneighbors(crystals, 3)
+            found = kneighbors(client, index, crystals, n_neighbors=3, dissimilarity=GRID_ONLY)
+            np.testing.assert_array_equal(found[0], expected[0])
+            np.testing.assert_array_equal(found[1], expected[1])
+            if n_known == 70:
+                add_to_index(index, crystals[70:])
+        with pytest.raises(ValueError, match=r"composition_weight=1\.0 is asked for"):
+            kneighbors(client, index, crystals, dissimilarity=CrystalDissimilarity(FEATURIZER, grid_weight=1.0))
+        with pytest.raises(ValueError, match=f"the number of references, {len(crystals)}, not 1000"):
+            kneighbors(client, index, crystals, n_neighbors=1000)
 
     def test_from_features_with_compositions(self, client, crystals, tmp_path):
         partitions = write(crystals, tmp_path / "crystals")

@@ -316,7 +316,7 @@ def test_stored_arrays(tmp_path):
 
 
 def test_default_model_is_kept(monkeypatch, tmp_path, fitted):
-    monkeypatch.setattr("matminer_grid.models.default.platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
     trained = []
 
     def fit(self, crystals, y):

@@ -7,7 +7,8 @@ from sklearn.base import clone
 from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch, GRIDFeaturizer, find_duplicates
 from matminer_grid.models import GRIDNeighborsRegressor
 from matminer_grid.similarity import DescribedCrystals
-from matminer_grid.similarity.grid_index import TIE
+from matminer_grid.similarity.grid_index import TIE, Pairs
+from matminer_grid.similarity.site_index import SiteIndex
 from tests.conftest import REAL
 from tests.test_sites import drawn_crystals
 
@@ -57,10 +58,13 @@ def test_search_finds_what_brute_force_finds(crystals, name):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_bounds_are_never_above(crystals, name):
     dissimilarity = CrystalDissimilarity(FEATURIZER, resolution="sites", **SETTINGS[name])
-    index = EMDSearch(dissimilarity).fit(crystals)._index
+    described, index = dissimilarity.describe(crystals), SiteIndex(dissimilarity)
+    vectors = index.vectors(described)
     rows = np.arange(len(crystals))
     for query in rows[::5]:
-        assert (index.bounds(index.references, query, rows) <= index.totals(index.references, query, rows) + TIE).all()
+        pairs = Pairs(described, query, described, rows)
+        assert (index.bounds(pairs) <= index.totals(pairs) + TIE).all()
+        assert (np.abs(vectors - vectors[query]).sum(axis=1) <= index.bounds(pairs) + TIE).all()
 
 
 def test_few_of_the_embedded_are_transported(embedded):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import warnings
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from matminer_grid._validation import without_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +121,7 @@ def _reason(describe: Callable[[Any], Any], crystal: Any) -> str | None:
     try:
         describe([crystal])
     except (TypeError, ValueError) as error:
-        return re.sub(r"^row \d+(?: \((.*?)\))?: ", lambda match: f"{match[1]}: " if match[1] else "", str(error))
+        return without_row(str(error))
     return None
 
 

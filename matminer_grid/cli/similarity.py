@@ -13,10 +13,15 @@ import typer
 from matminer_grid.cli._common import Readings, Strict, clear_errors, labelled, print_table, read_files, stages, with_option_groups
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch
 
 SAME_FRACTION = 1e-6
 """Element fractions that differ by no more are equal."""
+
+AT_ONCE = 65_536
+"""References whose formulas are looked at in one go."""
 
 SHOWN = 5
 """References of the same formula that are named on the console."""
@@ -65,7 +70,9 @@ def similar(
     *,
     alike: Alike,
     n_neighbors: Annotated[int, typer.Option("-k", "--n-neighbors", min=1, help="Number of materials.")] = 5,
-    against: Annotated[Path | None, typer.Option(help="A Parquet file of crystals; the embedded data by default.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="An index, or a Parquet file of crystals; the embedded data by default.")
+    ] = None,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -74,30 +81,28 @@ def similar(
     By sites: the differences of neighbours' distances (Å), of elements, and of what surrounds them (places on the modified Pettifor
     scale), and the dissimilarity at equal volume.
     """
-    from matminer_grid import EMDSearch
-
     with clear_errors(), stages(as_json) as progress:
         read = read_files(files, strict=strict)
-        dissimilarity = alike.dissimilarity()
-        queries = read.keep_described(dissimilarity.describe)
-        known, labels = labelled(against)
+        progress("open the crystals to compare with")
+        search, known, label = opened(against, alike)
+        queries = read.keep_described(search.dissimilarity_.describe)
         progress(f"compare with {len(known):,} crystals")
-        search = EMDSearch(dissimilarity).fit(known)
         distances, rows = search.kneighbors(queries, min(n_neighbors, len(known)))
         answers: list[dict[str, Any]] = []
         for name, crystal, warned, total, found in zip(read.names, read.crystals, read.warnings, distances, rows, strict=True):
             progress(f"{name}: look at the nearest")
-            describe = _by_sites if alike.metric == "sites" else _by_grid
+            describe = _by_sites if search.dissimilarity_.resolution == "sites" else _by_grid
             nearest = [
-                {"material": labels[row], "formula": reduced_formula(known[row])}
+                {"material": name_of, "formula": reduced_formula(known[row])}
                 | {"dissimilarity": round(distance, 4)}
                 | describe(search.dissimilarity_, crystal, known[row], distance)
-                | ({"page": MATERIAL_PAGE.format(labels[row])} if labels[row].startswith("mp-") else {})
-                for row, distance in zip(found.tolist(), total.tolist(), strict=True)
+                | ({"page": MATERIAL_PAGE.format(name_of)} if name_of.startswith("mp-") else {})
+                for name_of, row, distance in zip(label(found), found.tolist(), total.tolist(), strict=True)
             ]
+            same_rows, apart = _of_one_formula(search, known, crystal)
             same = [
-                {"material": labels[row], "dissimilarity": round(distance, 4)}
-                for row, distance in _of_one_formula(search, known, crystal)
+                {"material": name_of, "dissimilarity": round(distance, 4)}
+                for name_of, distance in zip(label(same_rows), apart.tolist(), strict=True)
             ]
             answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": same, "nearest": nearest}
             answers.append(answer)
@@ -115,18 +120,44 @@ def reduced_formula(crystal: Crystal) -> str:
     return Composition(crystal.formula).reduced_formula
 
 
-def _of_one_formula(search: EMDSearch, known: CrystalTable, crystal: Crystal) -> list[tuple[int, float]]:
-    """Find the references of a crystal's formula, however far away, nearest first."""
+def opened(against: Path | None, alike: Alike) -> tuple[EMDSearch, CrystalTable, Callable[[Any], list[str]]]:
+    """Open an index, or the embedded data's, or fit a search with the crystals of a file: it, its crystals, and names by rows.
+
+    An index says itself what "alike" means; options that say something else are refused.
+    """
+    from matminer_grid import EMDSearch
+    from matminer_grid.similarity.embedded import embedded_search
+
+    if against is not None and not against.is_dir():
+        crystals, labels = labelled(against)
+        search = EMDSearch(alike.dissimilarity()).fit(crystals)
+        return search, crystals, lambda rows: [labels[row] for row in rows]
+    if against is None:
+        search = embedded_search(alike.dissimilarity())
+        if search.crystals_ is not None:
+            labels = labelled(None)[1]
+            return search, search.crystals_, lambda rows: [labels[row] for row in rows]
+    else:
+        search = EMDSearch.load(against, None if alike == Alike() else alike.dissimilarity())
+    index: Any = search.references_
+    return search, index.table, index.ids
+
+
+def _of_one_formula(search: EMDSearch, known: CrystalTable, crystal: Crystal) -> tuple[Any, Any]:
+    """Find the references of a crystal's formula, however far away, nearest first: rows and dissimilarities."""
     from matminer_grid.crystals.composition import element_fractions
 
-    if search.dissimilarity_.elements == "none":
-        return []
-    apart = np.abs(element_fractions(known) - element_fractions([crystal])).max(axis=1)
-    rows = np.nonzero(apart < SAME_FRACTION)[0]
+    rows = np.empty(0, np.int64)
+    if search.dissimilarity_.elements != "none":
+        own = element_fractions([crystal])
+        starts = range(0, len(known), AT_ONCE)
+        apart = [np.abs(element_fractions(known[start : start + AT_ONCE]) - own).max(axis=1) for start in starts]
+        rows = np.nonzero(np.concatenate(apart) < SAME_FRACTION)[0]
     if len(rows) == 0:
-        return []
+        return rows, np.empty(0)
     distances = search.dissimilarity_.pairwise([crystal], search.references_[rows])[0]
-    return [(int(rows[i]), float(distances[i])) for i in np.argsort(distances, kind="stable")]
+    order = np.argsort(distances, kind="stable")
+    return rows[order], distances[order]
 
 
 def _by_sites(dissimilarity: CrystalDissimilarity, a: Crystal, b: Crystal, _: float) -> dict[str, Any]:

@@ -77,7 +77,9 @@ class CrystalTable(Sequence[Crystal]):
             own_sites = slice(self.site_offsets[i], self.site_offsets[i + 1])
             own_species = slice(self.species_offsets[i], self.species_offsets[i + 1])
             return Crystal(self.lattices[i], self.frac_coords[own_sites], *(column[own_species] for column in columns))
-        rows = np.arange(len(self))[index]
+        rows = np.asarray(index)
+        if rows.dtype.kind != "i" or rows.min(initial=0) < 0:
+            rows = np.arange(len(self))[index]
         sites, site_offsets = _gather(self.site_offsets, rows)
         species, species_offsets = _gather(self.species_offsets, rows)
         of_species = (column[species] for column in columns)
@@ -284,6 +286,6 @@ def _error_of(structure: Any) -> Exception:
 
 
 def _gather(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
-    lengths = np.diff(offsets)[rows]
+    lengths = offsets[rows + 1] - offsets[rows]
     new = np.concatenate(([0], np.cumsum(lengths)))
     return np.arange(new[-1]) + np.repeat(offsets[rows] - new[:-1], lengths), new

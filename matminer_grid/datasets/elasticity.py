@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matminer_grid._files import read_embedded
+from matminer_grid._files import CHECKSUMS, DATA, read_embedded
+from matminer_grid._version import __version__
 from matminer_grid.crystals.table import CrystalTable
 
 if TYPE_CHECKING:
@@ -111,3 +114,10 @@ def load_mp_elasticity() -> pd.DataFrame:
     frame = table.properties()
     frame.insert(2, "structure", table.crystals.to_structures())
     return frame
+
+
+def kept_path(stem: str, suffix: str = "") -> Path:
+    """Where what is made from these data is kept in the user's cache, by version and checksum; the folder may not exist yet."""
+    listed = dict(line.split()[::-1] for line in (DATA / CHECKSUMS).read_text(encoding="ascii").splitlines())
+    folder = Path(platformdirs.user_cache_dir("matminer-grid", appauthor=False))
+    return folder / f"{stem}-{__version__}-{listed['mp_elasticity.parquet'][:12]}{suffix}"

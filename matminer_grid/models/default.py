@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 
-from matminer_grid._files import CHECKSUMS, DATA
 from matminer_grid._validation import check_choice, check_whole
-from matminer_grid._version import __version__
 from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.datasets.elasticity import kept_path
 from matminer_grid.models.base import MINIMUM_SAMPLES
 from matminer_grid.models.kernel import GRIDKernelRegressor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -35,9 +33,7 @@ def clean_rows() -> NDArray[np.int64]:
 
 def cached_file(target: str) -> Path:
     """Where the model of a target is kept, by version and checksum of the data; the folder may not exist yet."""
-    listed = dict(line.split()[::-1] for line in (DATA / CHECKSUMS).read_text(encoding="ascii").splitlines())
-    folder = Path(platformdirs.user_cache_dir("matminer-grid", appauthor=False))
-    return folder / f"{target}-{__version__}-{listed['mp_elasticity.parquet'][:12]}.npz"
+    return kept_path(target, ".npz")
 
 
 def default_model(

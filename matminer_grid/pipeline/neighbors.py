@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from matminer_grid.pipeline._tasks import check_client, count_rows, outcomes, pa
 from matminer_grid.pipeline.features import read_features
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity
 from matminer_grid.similarity.grid_index import TIE
+from matminer_grid.similarity.index_files import MANIFEST
 from matminer_grid.similarity.search import EMDSearch
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from matminer_grid.similarity.described import DescribedCrystals
 
     Neighbors = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+QUERIES_AT_ONCE = 256
+"""Queries that a worker answers in one go, where references are an index."""
 
 
 def kneighbors(
@@ -50,7 +55,8 @@ def kneighbors(
     client, pbar
         As for :func:`featurize_partitions`.
     inputs : str, Path, or several
-        The references: a folder of Parquet files of crystals that client and workers see, or the files.
+        The references: a folder of Parquet files of crystals that client and workers see, or the files; or the folder of an index
+        of :func:`~matminer_grid.build_index`, whose dissimilarity it then is.
     X : structures or DescribedCrystals
         The queries, as for :meth:`EMDSearch.kneighbors`.
     n_neighbors : int, default 5
@@ -88,8 +94,10 @@ def kneighbors(
     array([ 7, 23])
     """
     check_client(client)
-    dissimilarity = checked_dissimilarity(dissimilarity)
     check_whole("n_neighbors", n_neighbors)
+    if isinstance(inputs, (str, Path)) and (Path(inputs) / MANIFEST).exists():
+        return _kneighbors_in_index(client, Path(inputs).absolute(), X, int(n_neighbors), dissimilarity, pbar=pbar)
+    dissimilarity = checked_dissimilarity(dissimilarity)
     queries = dissimilarity.describe(X)
     files = partition_files(inputs)
     if features is not None:
@@ -109,6 +117,35 @@ def kneighbors(
             distances, rows = future.result()
             best = _nearer(best, (distances, rows + starts[number]), int(n_neighbors))
     return best
+
+
+def _kneighbors_in_index(
+    client: Any, path: Path, X: Any, k: int, dissimilarity: CrystalDissimilarity | None, *, pbar: bool
+) -> Neighbors:
+    """Share the queries among the workers, each of which opens the index."""
+    search = EMDSearch.load(path, dissimilarity)
+    queries = search.dissimilarity_.describe(X)
+    if k > search.n_samples_fit_:
+        raise ValueError(f"n_neighbors must be between 1 and the number of references, {search.n_samples_fit_}, not {k}")
+    starts = range(0, len(queries), QUERIES_AT_ONCE)
+    written = (path / MANIFEST).stat().st_mtime_ns
+    tasks = [(path, written, queries[start : start + QUERIES_AT_ONCE], k) for start in starts]
+    distances, rows = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
+    with closing(outcomes(client, _nearest_in_index, tasks, description="neighbours", pbar=pbar)) as found:
+        for number, future in found:
+            own = slice(starts[number], starts[number] + QUERIES_AT_ONCE)
+            distances[own], rows[own] = future.result()
+    return distances, rows
+
+
+def _nearest_in_index(path: Path, written: int, queries: DescribedCrystals, k: int) -> Neighbors:
+    return _opened(path, written).kneighbors(queries, k)
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, _written: int) -> EMDSearch:
+    """Open an index that was written at a time, once in a worker."""
+    return EMDSearch.load(path, contents=False, n_jobs=1)
 
 
 def _none(queries: DescribedCrystals) -> Neighbors:

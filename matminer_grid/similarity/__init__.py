@@ -10,22 +10,28 @@ from matminer_grid.similarity.evaluation import Evaluation, evaluate_crystals
 from matminer_grid.similarity.evaluation_known import KnownCrystals
 from matminer_grid.similarity.evaluation_settings import EvaluationSettings, Measure
 from matminer_grid.similarity.grid import grid_emd, grid_emd_by_group, grid_emd_exact
+from matminer_grid.similarity.index import CrystalIndex
+from matminer_grid.similarity.index_build import IndexReport, add_to_index, build_index
 from matminer_grid.similarity.search import EMDSearch
 
 __all__ = [
     "ApproximateEMDSearch",
     "Comparison",
     "CrystalDissimilarity",
+    "CrystalIndex",
     "DescribedCrystals",
     "Duplicates",
     "EMDSearch",
     "Evaluation",
     "EvaluationSettings",
+    "IndexReport",
     "KnownCrystals",
     "Measure",
     "ShellDifference",
     "SiteMatch",
     "SubstitutionIndex",
+    "add_to_index",
+    "build_index",
     "composition_emd",
     "evaluate_crystals",
     "find_duplicates",

@@ -12,9 +12,9 @@ from joblib import Parallel, delayed
 from matminer_grid._threads import n_threads
 from matminer_grid._validation import check_whole
 from matminer_grid.crystals.elements import substitution_dissimilarity
-from matminer_grid.similarity.grid_index import TIE, ranked
+from matminer_grid.similarity.exact import Answer
+from matminer_grid.similarity.grid_index import TIE, Pairs, ranked
 from matminer_grid.similarity.search import EMDSearch
-from matminer_grid.similarity.site_index import SiteIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from matminer_grid.similarity.described import DescribedCrystals
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
-    from matminer_grid.similarity.grid_index import Answer
 
 LINKS = 16
 """Neighbours that the graph of the index links a reference to; twice as many in its lowest layer."""
@@ -115,29 +114,29 @@ class ApproximateEMDSearch(EMDSearch):
             self._graph.add(vectors)
         return self
 
+    @classmethod
+    def load(cls, *_: Any, **__: Any) -> Self:
+        """Refuse: an index holds no graph, and is searched exactly."""
+        raise TypeError("an index on disk is searched exactly: open it with EMDSearch.load")
+
     def _vectors(self, crystals: DescribedCrystals) -> NDArray[np.float32]:
         """Reduce crystals to vectors whose Manhattan distance is near the dissimilarity; on the scale it is never above."""
-        if isinstance(self._index, SiteIndex):
-            prepared = self._index.prepare(crystals)
-            n_groups = crystals.sites.n_groups
-            fractions = np.hstack((prepared.first[:, n_groups:], prepared.second))
-            parts = [prepared.first[:, :n_groups]]
-        else:
-            parts = [crystals.grids.means * (self.dissimilarity_.grid_weight * self._index.scales)]
-            fractions = self.dissimilarity_.composition_weight * crystals.compositions
+        n_groups = self._index.n_groups
+        bounding = self._index.vectors(crystals)
+        parts, fractions = [bounding[:, :n_groups]], bounding[:, n_groups:]
         starts = np.unique(np.arange(GRID_LENGTH) * parts[0].shape[1] // GRID_LENGTH)
         parts = [np.add.reduceat(parts[0], starts, axis=1)]
         if self.dissimilarity_.elements == "substitution":
+            fractions = self.dissimilarity_.composition_weight * crystals.compositions
             parts.append(SUBSTITUTION_SCALE * fractions @ np.exp(-substitution_dissimilarity()))
         elif fractions.size:
             parts.append(np.add.reduceat(fractions, np.arange(0, fractions.shape[1], SCALE_STEP), axis=1))
         return np.ascontiguousarray(np.hstack(parts), dtype=np.float32)
 
-    def _nearest_by_query(self, queries: DescribedCrystals, k: int, leave_out_self: bool) -> Callable[[int], Answer]:
+    def _nearest(self, queries: Any, k: int, leave_out_self: bool) -> Callable[[int, int], list[Answer]]:
         if k > self.n_candidates:
             raise ValueError(f"n_neighbors must be at most n_candidates, {self.n_candidates}, not {k}")
         candidates = self._propose(self._vectors(queries), int(self.n_candidates) + leave_out_self)
-        prepared = self._index.prepare(queries)
         weighs_elements = self.dissimilarity_.resolution == "sites" or self.dissimilarity_.composition_metric is not None
 
         def rank(query: int) -> Answer:
@@ -145,15 +144,16 @@ class ApproximateEMDSearch(EMDSearch):
             rows = candidates[query]
             rows = rows[(rows >= 0) & (rows != left_out)]  # FAISS fills up with -1
             if len(rows) < k:
-                return self._index.nearest(prepared, query, k, left_out)
-            bounds = self._index.bounds(prepared, query, rows)
-            totals = self._index.totals(prepared, query, rows[:k])  # the nearest vectors come first
-            others = rows[k:][bounds[k:] <= totals.max() + TIE]
-            rows = np.append(rows[:k], others)
-            totals = np.append(totals, self._index.totals(prepared, query, others))
-            return *ranked(totals, rows, k), len(rows), len(rows) if weighs_elements else 0
+                return self._search.nearest(queries[[query]], k, [left_out])[0]
+            pairs = Pairs(queries, query, self.references_, rows)
+            bounds = self._index.bounds(pairs)
+            totals = self._index.totals(pairs.part(np.arange(k)))  # the nearest vectors come first
+            others = k + np.nonzero(bounds[k:] <= totals.max() + TIE)[0]
+            totals = np.append(totals, self._index.totals(pairs.part(others)))
+            rows = np.append(rows[:k], rows[others])
+            return Answer(*ranked(totals, rows, k), len(bounds), len(rows), len(rows) if weighs_elements else 0)
 
-        return rank
+        return lambda start, stop: [rank(query) for query in range(start, stop)]
 
     def _propose(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
         """Give the rows of n references near each vector, shape (n_queries, n); -1 where fewer were found."""

@@ -173,12 +173,7 @@ class CrystalDissimilarity(BaseEstimator):
             self._check_fit(X)
             return X
         if features is None:
-            if scipy.sparse.issparse(X) or (isinstance(X, np.ndarray) and X.dtype.kind in "fiub"):
-                raise TypeError(
-                    "structures are needed, not an array of numbers; features that exist already can be given as "
-                    "CrystalDissimilarity(...).describe(crystals, features=X), and its result wherever structures are"
-                )
-            X = as_table(X)
+            X = structures_as_table(X)
         elif self.resolution == "sites" or self.scale_volume:
             raise ValueError(
                 'features tell nothing of sites and volumes: with resolution="sites" or scale_volume give crystals only'
@@ -340,6 +335,16 @@ class CrystalDissimilarity(BaseEstimator):
                 )
         if self.composition_metric is not None and described.compositions.shape[1] == 0:
             raise ValueError("the crystals were described without compositions, which have a weight: describe them again")
+
+
+def structures_as_table(X: Any) -> CrystalTable:
+    """Give structures as a table; features in their place are refused."""
+    if scipy.sparse.issparse(X) or (isinstance(X, np.ndarray) and X.dtype.kind in "fiub"):
+        raise TypeError(
+            "structures are needed, not an array of numbers; features that exist already can be given as "
+            "CrystalDissimilarity(...).describe(crystals, features=X), and its result wherever structures are"
+        )
+    return as_table(X)
 
 
 def checked_dissimilarity(dissimilarity: Any) -> CrystalDissimilarity:

@@ -1,11 +1,12 @@
-"""Exact nearest neighbours by GRID and composition: lower bounds for all references, distances for those that may be near."""
+"""The dissimilarity by GRID and composition as exact search needs it: vectors that bound it, and distances for what may be near."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
 from matminer_grid.kernels import emd as kernels
 from matminer_grid.similarity.composition import SubstitutionIndex
 from matminer_grid.similarity.histograms import exact_sums
@@ -16,13 +17,32 @@ if TYPE_CHECKING:
     from matminer_grid.similarity.described import DescribedCrystals
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
 
-    Answer = tuple[NDArray[np.float64], NDArray[np.int64], int, int]
-
 TIE = 1e-9
 """Dissimilarities that round to the same multiple of this are a tie, which the lower index wins."""
 
-FIRST_CANDIDATES = 32
-"""References that are evaluated first, to know how near a neighbour must be."""
+AT_ONCE = 16
+"""GRID EMDs that are evaluated before it is looked at again how near a neighbour must be."""
+
+
+class Pairs(NamedTuple):
+    """A crystal and some others that it is to be compared with."""
+
+    queries: DescribedCrystals
+    query: int
+    known: DescribedCrystals
+    rows: NDArray[np.int64]
+
+    def part(self, places: NDArray[np.int64]) -> Pairs:
+        """Give some of the pairs."""
+        return self._replace(rows=self.rows[places])
+
+
+class Evaluated(NamedTuple):
+    """Dissimilarities, infinite where it was clear that they are no neighbour's; and how many pairs it took."""
+
+    totals: NDArray[np.float64]
+    n_evaluated: int
+    n_transported: int
 
 
 def ranked(totals: NDArray[np.float64], rows: NDArray[np.int64], k: int | None = None) -> tuple[Any, Any]:
@@ -31,128 +51,103 @@ def ranked(totals: NDArray[np.float64], rows: NDArray[np.int64], k: int | None =
     return totals[order], rows[order]
 
 
-def first_rows(bounds: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Find rows of the lowest bounds, some more than the k that are asked for; infinite bounds are left out."""
-    n = max(FIRST_CANDIDATES, 4 * k)
-    rows = np.argpartition(bounds, n)[:n] if n < len(bounds) else np.arange(len(bounds))
-    return rows[np.isfinite(bounds[rows])]
-
-
-def manhattan(point: NDArray[np.float64], references: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Compute the Manhattan distances from a point (d,) to some rows (m,) of the references (n, d)."""
-    out = np.empty(len(rows))
-    kernels.manhattan_to_rows(point, references, rows, out)
-    return out
-
-
 class GridIndex:
-    """References, ready to be compared with one query at a time, for the resolution "grid"."""
+    """Evaluates the dissimilarity of one crystal to others for the resolution "grid".
 
-    def __init__(self, dissimilarity: CrystalDissimilarity, references: DescribedCrystals) -> None:
+    Parameters
+    ----------
+    dissimilarity : CrystalDissimilarity
+    references : DescribedCrystals, optional
+        Crystals that queries will be compared with often.
+    """
+
+    def __init__(self, dissimilarity: CrystalDissimilarity, references: DescribedCrystals | None = None) -> None:
         self.dissimilarity = dissimilarity
-        self.references = references
         self.scales = dissimilarity.scales
-        self._exact_sums = exact_sums(self.scales, references.grids.n_bins)
-        self._means = references.grids.means * self.scales
-        sums = self._means.sum(axis=1)
-        self._order = np.argsort(sums, kind="stable")
-        self._sums = sums[self._order]
-        self._substitution = None
-        if dissimilarity.composition_metric == "substitution":
-            self._substitution = SubstitutionIndex(references.compositions)
+        self._is_transport = dissimilarity.composition_metric == "substitution"
+        self._references = references
+        self._substitution = None if references is None or not self._is_transport else SubstitutionIndex(references.compositions)
 
-    def prepare(self, queries: DescribedCrystals) -> DescribedCrystals:
-        """Give what the other methods take as queries."""
-        return queries
+    @property
+    def n_groups(self) -> int:
+        """Number of the first columns of the vectors, which stand for distances."""
+        return len(self.scales)
 
-    def nearest(self, queries: DescribedCrystals, query: int, k: int, left_out: int) -> Answer:
-        """Answer one query: distances, rows, and how many GRID and composition EMDs it took."""
-        grid_bounds = np.empty(len(self.references))
-        kernels.manhattan_to_all(queries.grids.means[query] * self.scales, self._means, grid_bounds)
-        composition_bounds = self._composition_bounds(queries, query)
-        bounds = self.dissimilarity.grid_weight * grid_bounds + composition_bounds
-        if left_out >= 0:
-            bounds[left_out] = np.inf
-        rows = first_rows(bounds, k)
-        totals = self.totals(queries, query, rows)
-        evaluated = transported = len(rows)
-        limit = np.partition(totals, k - 1)[k - 1] + TIE
-        bounds[rows] = np.inf
-        others = np.nonzero(bounds <= limit)[0]
-        if len(others):
-            grid_parts = self._grid_part(queries, query, others)
-            evaluated += len(others)
-            near = grid_parts + composition_bounds[others] <= limit
-            others, grid_parts = others[near], grid_parts[near]
-            order = np.argsort(grid_parts + composition_bounds[others], kind="stable")
-            for start in range(0, len(order), FIRST_CANDIDATES):
-                part = order[start : start + FIRST_CANDIDATES]
-                part = part[grid_parts[part] + composition_bounds[others[part]] <= limit]
-                if len(part) == 0:
-                    break
-                totals = np.append(totals, grid_parts[part] + self._composition_part(queries, query, others[part]))
-                rows = np.append(rows, others[part])
-                transported += len(part)
-                limit = np.partition(totals, k - 1)[k - 1] + TIE
-        return *ranked(totals, rows, k), evaluated, transported if self.dissimilarity.composition_metric is not None else 0
+    def vectors(self, crystals: DescribedCrystals) -> NDArray[np.float64]:
+        """Give vectors whose Manhattan distances are no larger than the dissimilarities."""
+        parts = [self.dissimilarity.grid_weight * self.scales * crystals.grids.means]
+        if self.dissimilarity.composition_metric is not None:
+            factor = _least_costs() if self._is_transport else 1.0
+            parts.append(self.dissimilarity.composition_weight * factor * crystals.compositions)
+        return np.hstack(parts)
 
-    def within(self, queries: DescribedCrystals, query: int, radius: float, left_out: int) -> Answer:
-        """Answer one query: the references within a radius, as for :meth:`nearest`."""
-        limit = radius + TIE
-        bound_limit = limit + TIE  # rounding must not lift a bound above the limit
-        means = queries.grids.means[query] * self.scales
-        reach = bound_limit / self.dissimilarity.grid_weight if self.dissimilarity.grid_weight > 0 else np.inf
-        start, stop = np.searchsorted(self._sums, (means.sum() - reach, means.sum() + reach))
-        rows = self._order[start:stop]
-        rows = rows[rows != left_out]
-        bounds = self.dissimilarity.grid_weight * manhattan(means, self._means, rows)
-        if self._substitution is None:  # on the scale the composition EMD is cheaper than the GRID EMD, by substitution dearer
-            near = bounds <= bound_limit
-            rows, bounds = rows[near], bounds[near]
-            bounds += self._composition_part(queries, query, rows)
-        rows = rows[bounds <= bound_limit]
-        evaluated = len(rows)
-        totals = self._grid_part(queries, query, rows)
-        near = totals <= limit
-        rows, totals = rows[near], totals[near]
-        transported = len(rows)
-        totals += self._composition_part(queries, query, rows)
-        near = totals <= limit
-        return *ranked(totals[near], rows[near]), evaluated, transported if self.dissimilarity.composition_metric is not None else 0
+    def evaluate(self, pairs: Pairs, bounds: NDArray[np.float64], best: NDArray[np.float64]) -> Evaluated:
+        """Evaluate pairs in the order of their bounds, until none can be among the best, which are kept up to date."""
+        totals = np.full(len(bounds), np.inf)
+        of_compositions = self._composition_bounds(pairs)
+        order = np.arange(len(bounds))
+        if self._is_transport:
+            bounds = np.maximum(bounds, self._grid_bounds(pairs) + of_compositions)
+            order = np.argsort(bounds, kind="stable")
+        n_evaluated = n_transported = 0
+        for start in range(0, len(order), AT_ONCE):
+            part = order[start : start + AT_ONCE]
+            part = part[bounds[part] <= best[-1] + TIE]
+            if len(part) == 0:
+                break
+            grids = self._grid_part(pairs.part(part))
+            near = grids + of_compositions[part] <= best[-1] + TIE
+            n_evaluated, n_transported = n_evaluated + len(part), n_transported + int(near.sum())
+            part, grids = part[near], grids[near]
+            totals[part] = grids + (self._composition_part(pairs.part(part)) if self._is_transport else of_compositions[part])
+            best[:] = np.sort(np.append(best, totals[part]))[: len(best)]
+        return Evaluated(totals, n_evaluated, n_transported if self.dissimilarity.composition_metric is not None else 0)
 
-    def _grid_part(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        out = np.zeros(len(rows))
+    def totals(self, pairs: Pairs) -> NDArray[np.float64]:
+        """Evaluate the dissimilarities of pairs."""
+        return self._grid_part(pairs) + self._composition_part(pairs)
+
+    def bounds(self, pairs: Pairs) -> NDArray[np.float64]:
+        """Bound the dissimilarities of pairs from below."""
+        return self._grid_bounds(pairs) + self._composition_bounds(pairs)
+
+    def _grid_part(self, pairs: Pairs) -> NDArray[np.float64]:
+        out = np.zeros(len(pairs.rows))
         if self.dissimilarity.grid_weight > 0:
-            own, known = queries.grids, self.references.grids
-            arrays = (own.indptr, own.indices, own.data, query, known.indptr, known.indices, known.data, rows, known.n_bins)
-            kernels.emd_pairs(*arrays, *self._exact_sums, out)
+            own, known = pairs.queries.grids, pairs.known.grids
+            of_query = own.indptr, own.indices, own.data, pairs.query
+            of_known = known.indptr, known.indices, known.data, pairs.rows, known.n_bins
+            kernels.emd_pairs(*of_query, *of_known, *exact_sums(self.scales, known.n_bins), out)
             out *= self.dissimilarity.grid_weight
         return out
 
-    def _composition_bounds(self, queries: DescribedCrystals, query: int) -> NDArray[np.float64]:
-        out = np.zeros(len(self.references))
-        if self._substitution is not None:
-            out = self._substitution.lower_bounds(queries.compositions[query])
+    def _grid_bounds(self, pairs: Pairs) -> NDArray[np.float64]:
+        own, known = pairs.queries.grids.means[pairs.query], pairs.known.grids.means[pairs.rows]
+        return self.dissimilarity.grid_weight * (self.scales * np.abs(known - own)).sum(axis=1)
+
+    def _composition_part(self, pairs: Pairs) -> NDArray[np.float64]:
+        own = pairs.queries.compositions
+        out = np.zeros(len(pairs.rows))
+        if self._is_transport:
+            index, rows = self._transport_of(pairs)
+            out = index.emd(own[pairs.query], rows)
         elif self.dissimilarity.composition_metric is not None:
-            kernels.manhattan_to_all(queries.compositions[query], self.references.compositions, out)
+            kernels.manhattan_to_rows(own[pairs.query], pairs.known.compositions, pairs.rows, out)
         return self.dissimilarity.composition_weight * out
 
-    def _composition_part(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        out = np.zeros(len(rows))
-        if self._substitution is not None:
-            out = self._substitution.emd(queries.compositions[query], rows)
-        elif self.dissimilarity.composition_metric is not None:
-            out = manhattan(queries.compositions[query], self.references.compositions, rows)
-        return self.dissimilarity.composition_weight * out
+    def _composition_bounds(self, pairs: Pairs) -> NDArray[np.float64]:
+        if not self._is_transport:
+            return self._composition_part(pairs)
+        index, rows = self._transport_of(pairs)
+        return self.dissimilarity.composition_weight * index.lower_bounds_of(pairs.queries.compositions[pairs.query], rows)
 
-    def totals(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Evaluate the dissimilarities of a query to some references."""
-        return self._grid_part(queries, query, rows) + self._composition_part(queries, query, rows)
+    def _transport_of(self, pairs: Pairs) -> tuple[SubstitutionIndex, NDArray[np.int64]]:
+        if self._substitution is not None and pairs.known is self._references:
+            return self._substitution, pairs.rows
+        return SubstitutionIndex(pairs.known.compositions[pairs.rows]), np.arange(len(pairs.rows))
 
-    def bounds(self, queries: DescribedCrystals, query: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Bound the dissimilarities of a query to some references from below."""
-        out = self.dissimilarity.grid_weight * manhattan(queries.grids.means[query] * self.scales, self._means, rows)
-        if self._substitution is not None:
-            of_compositions = self._substitution.lower_bounds_of(queries.compositions[query], rows)
-            return out + self.dissimilarity.composition_weight * of_compositions
-        return out + self._composition_part(queries, query, rows)
+
+def _least_costs() -> NDArray[np.float64]:
+    """Give, for each element, half of what it costs at least to turn an atom of it into one of another, or the other way round."""
+    apart = substitution_dissimilarity() + np.diag(np.full(len(SUBSTITUTION_ELEMENTS), np.inf))
+    return apart.min(axis=1) / 2

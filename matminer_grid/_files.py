@@ -66,7 +66,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 part = part.replace(path)  # still locked, so that nobody takes it for left behind
         if fcntl is None:
             part = part.replace(path)  # Windows renames closed files only
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if error.errno in NO_SPACE:
             raise OSError(
@@ -122,7 +122,8 @@ def _remove_leftovers(path: Path) -> None:
                 os.close(descriptor)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

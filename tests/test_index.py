@@ -221,7 +221,7 @@ class TestRefused:
             build_index(tmp_path / "other", "a.cif", ["a"])
         with pytest.raises(NotFittedError):
             EMDSearch().save(tmp_path / "other")
-        with pytest.raises(ValueError, match="no structures: fit with structures"):
+        with pytest.raises(ValueError, match="whose structures are not known"):
             EMDSearch().fit(CrystalDissimilarity().describe(crystals[:3])).save(tmp_path / "other")
         with pytest.raises(TypeError, match=r"EMDSearch\.load"):
             ApproximateEMDSearch.load(index)

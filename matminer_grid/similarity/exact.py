@@ -200,9 +200,8 @@ class ExactSearch:
         vectors = self.index.vectors(queries)
         searches = [_Within(vector, self.references, row, radius) for vector, row in zip(vectors, left_out, strict=True)]
 
-        def evaluate(search: _Within, pairs: Pairs, bounds: FloatArray) -> Evaluated:
-            unchanging = np.full(len(bounds) + 1, search.limit)  # the last of so many stays what it is
-            found = self.index.evaluate(pairs, bounds, unchanging)
+        def evaluate(search: _Within, pairs: Pairs, _: FloatArray) -> Evaluated:
+            found = self.index.within(pairs, search.limit)
             return found._replace(totals=np.where(found.totals <= search.limit, found.totals, np.inf))
 
         self._run(searches, queries, self.references.at_once, evaluate)

@@ -95,13 +95,30 @@ class GridIndex:
             part = part[bounds[part] <= best[-1] + TIE]
             if len(part) == 0:
                 break
-            grids = self._grid_part(pairs.part(part))
-            near = grids + of_compositions[part] <= best[-1] + TIE
-            n_evaluated, n_transported = n_evaluated + len(part), n_transported + int(near.sum())
-            part, grids = part[near], grids[near]
-            totals[part] = grids + (self._composition_part(pairs.part(part)) if self._is_transport else of_compositions[part])
-            best[:] = np.sort(np.append(best, totals[part]))[: len(best)]
-        return Evaluated(totals, n_evaluated, n_transported if self.dissimilarity.composition_metric is not None else 0)
+            found = self._up_to(pairs.part(part), of_compositions[part], best[-1] + TIE)
+            n_evaluated, n_transported = n_evaluated + len(part), n_transported + found.n_transported
+            totals[part] = found.totals
+            best[:] = np.sort(np.append(best, found.totals))[: len(best)]
+        return Evaluated(totals, n_evaluated, n_transported)
+
+    def within(self, pairs: Pairs, limit: float) -> Evaluated:
+        """Evaluate the pairs that may be within a limit."""
+        totals = np.full(len(pairs.rows), np.inf)
+        of_compositions = self._composition_bounds(pairs)
+        near = np.arange(len(totals))
+        if self._is_transport:
+            near = np.nonzero(self._grid_bounds(pairs) + of_compositions <= limit)[0]
+        found = self._up_to(pairs.part(near), of_compositions[near], limit)
+        totals[near] = found.totals
+        return found._replace(totals=totals)
+
+    def _up_to(self, pairs: Pairs, of_compositions: NDArray[np.float64], limit: float) -> Evaluated:
+        """Evaluate pairs, compositions only where they may still be within a limit."""
+        totals = np.full(len(pairs.rows), np.inf)
+        grids = self._grid_part(pairs)
+        near = np.nonzero(grids + of_compositions <= limit)[0]
+        totals[near] = grids[near] + (self._composition_part(pairs.part(near)) if self._is_transport else of_compositions[near])
+        return Evaluated(totals, len(totals), len(near) if self.dissimilarity.composition_metric is not None else 0)
 
     def totals(self, pairs: Pairs) -> NDArray[np.float64]:
         """Evaluate the dissimilarities of pairs."""

@@ -62,7 +62,7 @@ class CrystalIndex:
     (True, 0.0)
     """
 
-    at_once = 8  # as :class:`~matminer_grid.similarity.exact.References` has it
+    at_once = 4  # as :class:`~matminer_grid.similarity.exact.References` has it
     queries_at_once = 64  # whose references are described together
 
     def __init__(self, path: str | Path, *, contents: bool = True) -> None:
@@ -141,7 +141,7 @@ def to_parameters(dissimilarity: CrystalDissimilarity) -> dict[str, Any]:
         "resolution": resolution,
         "elements": dissimilarity.elements,
         "scale_volume": bool(dissimilarity.scale_volume),
-        "featurizer": {name: float(getattr(featurizer, name)) for name in RESOLUTIONS[resolution]},
+        "featurizer": {name: (int if name == "n_groups" else float)(getattr(featurizer, name)) for name in RESOLUTIONS[resolution]},
         "group_weights": None if groups is None else np.asarray(groups, np.float64).tolist(),
         **{name: float(getattr(dissimilarity, name)) for name in weights},
     }
@@ -149,8 +149,7 @@ def to_parameters(dissimilarity: CrystalDissimilarity) -> dict[str, Any]:
 
 def from_parameters(parameters: dict[str, Any]) -> CrystalDissimilarity:
     """Make the dissimilarity again."""
-    featurizer = {name: int(value) if name == "n_groups" else value for name, value in parameters["featurizer"].items()}
-    return CrystalDissimilarity(**parameters | {"featurizer": GRIDFeaturizer(**featurizer)})
+    return CrystalDissimilarity(**parameters | {"featurizer": GRIDFeaturizer(**parameters["featurizer"])})
 
 
 def check_same(path: Path, own: CrystalDissimilarity, asked: CrystalDissimilarity) -> None:
@@ -161,7 +160,9 @@ def check_same(path: Path, own: CrystalDissimilarity, asked: CrystalDissimilarit
     ValueError
         It is another one; the message says in what.
     """
-    found, wanted = ({**one, **one.pop("featurizer")} for one in map(to_parameters, (own, asked)))
+    found, wanted = map(to_parameters, (own, asked))
+    for parameters in (found, wanted):
+        parameters.update(parameters.pop("featurizer"))
     for name in wanted:
         if found.get(name) != wanted[name]:
             raise ValueError(

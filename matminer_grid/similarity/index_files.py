@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from matminer_grid._files import lock, replacing
+from matminer_grid._files import lock, replacing, sync_folder
 from matminer_grid._threads import with_progress
 from matminer_grid._version import __version__
 
@@ -133,6 +133,7 @@ def sealed(folder: Path) -> dict[str, list[int]]:
         with file.open("rb+") as content:
             os.fsync(content.fileno())
         sums[file.name] = [file.stat().st_size, _checksum(file)]
+    sync_folder(folder)
     return sums
 
 

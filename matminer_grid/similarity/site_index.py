@@ -44,6 +44,10 @@ class SiteIndex:
         n = int(nearest_by_sites(own, pairs.query, known, pairs.rows, bounds, self.weights, best, TIE, totals))
         return Evaluated(totals, n, n)
 
+    def within(self, pairs: Pairs, limit: float) -> Evaluated:  # noqa: ARG002  as GridIndex has it
+        """Evaluate pairs that may be within a limit."""
+        return Evaluated(self.totals(pairs), len(pairs.rows), len(pairs.rows))
+
     def totals(self, pairs: Pairs) -> NDArray[np.float64]:
         """Evaluate the dissimilarities of pairs."""
         out = np.empty(len(pairs.rows))

@@ -8,14 +8,17 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
-from matminer_grid import CrystalDissimilarity, CrystalIndex, EMDSearch, GRIDFeaturizer, add_to_index, build_index
+from matminer_grid import CrystalDissimilarity, CrystalIndex, CrystalTable, EMDSearch, GRIDFeaturizer, add_to_index, build_index
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.datasets.elasticity import PROPERTIES
 from matminer_grid.similarity import ApproximateEMDSearch, embedded
 from matminer_grid.similarity.grid_index import TIE
 from matminer_grid.similarity.index_files import LOCK, MANIFEST, SEGMENT, writing
+from tests.strategies import hostile_crystals
 from tests.test_sites import drawn_crystals
 
 FEATURIZER = GRIDFeaturizer(cutoff=6.0, bin_size=0.25, n_groups=20)
@@ -72,6 +75,28 @@ def test_it_answers_as_brute_force_does(crystals, tmp_path, name):
         expected = expected[np.lexsort((expected, np.rint(everything[row, expected] / TIE)))]
         assert rows[query].tolist() == expected.tolist()
         assert (distances[query] == everything[row, expected]).all()
+
+
+@given(st.lists(hostile_crystals(max_sites=6), min_size=1, max_size=6), st.sampled_from(sorted(SETTINGS)), st.integers(0, 300))
+def test_hostile_crystals_are_found_as_brute_force_finds_them(tmp_path_factory, some, name, tenths):
+    """In memory and on disk; some twice, so that there are ties."""
+    dissimilarity, radius = dissimilarity_of(name), tenths / 10
+    table = CrystalTable.from_crystals([*some, *some[:2]])
+    try:
+        everything = dissimilarity.pairwise(table)
+    except ValueError:  # elements without a place, or more sites on one point than fit
+        reject()
+    search = EMDSearch(dissimilarity).fit(table)
+    path = tmp_path_factory.mktemp("hostile") / "index"
+    search.save(path)
+    expected = np.argsort(np.rint(everything / TIE), axis=1, kind="stable")
+    for one in (search, EMDSearch.load(path)):
+        for k in (1, len(table)):
+            distances, rows = one.kneighbors(table, k)
+            assert (rows == expected[:, :k]).all()
+            assert (distances == np.take_along_axis(everything, rows, axis=1)).all()
+        found = one.radius_neighbors(table, radius, return_distance=False)
+        assert [sorted(rows.tolist()) for rows in found] == [np.nonzero(row <= radius + TIE)[0].tolist() for row in everything]
 
 
 def test_references_as_queries(crystals, index):

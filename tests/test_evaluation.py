@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from matminer_grid import CrystalDissimilarity, CrystalTable, EvaluationSettings, KnownCrystals, evaluate_crystals
 from matminer_grid.similarity.evaluation_distributions import wasserstein
-from matminer_grid.similarity.evaluation_known import CompositionIndex
+from matminer_grid.similarity.evaluation_known import SAME_COMPOSITION, composition_keys
 from tests import naive_evaluation as naive
 from tests.conftest import rock_salt, with_dummies
 
@@ -194,11 +194,22 @@ def test_ids(few):
     assert (some.ids, list(some.errors), len(some)) == (["0", "2"], [1], 2)
 
 
-def test_compositions_are_found(few):
-    twice = CrystalTable.from_structures([structure * (1, 2, 1) for structure in few[:8].to_structures()])
-    queries, rows = CompositionIndex(CrystalTable.concatenate([few, few[6:7]])).pairs(twice)
-    assert queries.tolist() == [0, 1, 2, 3, 4, 5, 6, 6, 7]
-    assert rows.tolist() == [0, 1, 2, 3, 4, 5, 6, len(few), 7]
+def test_compositions_have_keys(few):
+    twice = CrystalTable.from_structures([structure * (1, 2, 1) for structure in few.to_structures()])
+    keys = composition_keys(few)
+    np.testing.assert_allclose(composition_keys(twice), keys, rtol=0, atol=1e-12)
+    apart = np.abs(keys[:, None] - keys).max(axis=2)
+    formulas = np.array([crystal.to_structure().composition.reduced_formula for crystal in few])
+    np.testing.assert_array_equal(apart <= SAME_COMPOSITION, formulas[:, None] == formulas)
+
+
+def test_the_nearest_within_the_tolerance_may_have_another_composition(few):
+    doped = few[20].to_structure() * (2, 2, 2)
+    doped.replace(0, "Pd" if doped[0].specie.symbol == "Pt" else "Pt")
+    apart = SITES.distance(few[20], doped)
+    found = evaluate_crystals([doped, few[20]], KnownCrystals(few[15:25]), tolerance=apart, settings=QUICK).crystals
+    assert found["dissimilarity"].tolist() == [pytest.approx(apart), 0]
+    assert found["known_as"].tolist() == [None, "5"]
 
 
 def test_known_crystals_are_the_embedded_ones_by_default(embedded, monkeypatch):

@@ -13,6 +13,7 @@ from matminer_grid._threads import in_threads, n_threads, new_flag
 from matminer_grid.kernels.sites import site_dissimilarities, site_plan
 from matminer_grid.similarity.evaluation_checks import check_crystals
 from matminer_grid.similarity.evaluation_distributions import densities, numbers_of_elements, volumes_per_atom
+from matminer_grid.similarity.evaluation_known import SAME_COMPOSITION, composition_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 PAIRS_AT_ONCE = 512
 """Pairs that a thread evaluates in one go."""
-
-TIE = 1e-9
-"""What rounding may add to a dissimilarity."""
 
 
 def crystal_rows(
@@ -132,13 +130,12 @@ def pair_dissimilarities(
 
 def known_as(crystals: CrystalTable, described: DescribedCrystals, known: KnownCrystals, tolerance: float) -> pd.DataFrame:
     """Find the nearest known crystal of each composition within a tolerance; None for novel ones."""
-    queries, rows = known.compositions.pairs(crystals)
-    wanted, which = np.unique(rows, return_inverse=True)
-    apart = pair_dissimilarities(described, known.described(wanted), known.dissimilarity, (queries, which.astype(np.int64)))
-    near = apart <= tolerance + TIE
-    queries, rows, apart = queries[near], rows[near], apart[near]
-    order = np.lexsort((rows, apart, queries))
-    best = order[np.unique(queries[order], return_index=True)[1]]
+    rows_of_each = known.search.radius_neighbors(described, tolerance, return_distance=False)  # nearest first
+    queries = np.repeat(np.arange(len(crystals)), [len(rows) for rows in rows_of_each])
+    rows = np.concatenate([np.empty(0, np.int64), *rows_of_each])
+    apart = np.abs(composition_keys(crystals)[queries] - composition_keys(known.crystals[rows]))
+    same = (apart <= SAME_COMPOSITION).all(axis=1)
+    found, first = np.unique(queries[same], return_index=True)
     names = np.full(len(crystals), None, dtype=object)
-    names[queries[best]] = [known.ids[row] for row in rows[best].tolist()]
+    names[found] = [known.ids[row] for row in rows[same][first].tolist()]
     return pd.DataFrame({"known_as": names, "novel": [name is None for name in names]})

@@ -54,8 +54,6 @@ class KnownCrystals:
         Why the others weren't, by row.
     search : EMDSearch
         Fitted with them.
-    compositions : CompositionIndex
-        Finds those of a composition.
 
     Raises
     ------
@@ -100,7 +98,6 @@ class KnownCrystals:
         self.crystals = valid
         self.ids = [str(row) for row in rows] if ids is None else _distinct([str(ids[row]) for row in rows.tolist()], rows)
         self.search = EMDSearch(self.dissimilarity, n_jobs=n_jobs).fit(described)
-        self.compositions = CompositionIndex(valid)
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -183,24 +180,3 @@ def composition_keys(crystals: CrystalTable) -> NDArray[np.float64]:
     )
     sums = np.stack([np.bincount(owners, weights=column, minlength=len(crystals)) for column in weights.T], axis=1)
     return sums[:, :3] / sums[:, 3:]
-
-
-class CompositionIndex:
-    """Finds the crystals of equal composition, whatever the number of atoms in their cells."""
-
-    def __init__(self, crystals: CrystalTable) -> None:
-        keys = composition_keys(crystals)
-        self._order = np.argsort(keys[:, 0], kind="stable")
-        self._keys = keys[self._order]
-
-    def pairs(self, crystals: CrystalTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give all pairs of a query and a crystal of its composition, as rows of both, in ascending order."""
-        keys = composition_keys(crystals)
-        first = np.searchsorted(self._keys[:, 0], keys[:, 0] - SAME_COMPOSITION, side="left")
-        counts = np.searchsorted(self._keys[:, 0], keys[:, 0] + SAME_COMPOSITION, side="right") - first
-        queries = np.repeat(np.arange(len(crystals)), counts)
-        places = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
-        same = (np.abs(self._keys[places] - keys[queries]) <= SAME_COMPOSITION).all(axis=1)
-        queries, rows = queries[same], self._order[places[same]]
-        order = np.lexsort((rows, queries))
-        return queries[order], rows[order]

@@ -34,8 +34,9 @@ def densities(crystals: CrystalTable) -> NDArray[np.float64]:
 
 def numbers_of_elements(crystals: CrystalTable) -> NDArray[np.int64]:
     """Give the number of different elements, shape (N,)."""
-    pairs = np.unique(np.stack((_owners(crystals), crystals.numbers)), axis=1)
-    return np.bincount(pairs[0], minlength=len(crystals)).astype(np.int64)
+    base = int(crystals.numbers.max(initial=0)) + 1
+    pairs = np.unique(_owners(crystals) * base + crystals.numbers)
+    return np.bincount(pairs // base, minlength=len(crystals)).astype(np.int64)
 
 
 def space_groups(crystals: CrystalTable) -> NDArray[np.int64]:

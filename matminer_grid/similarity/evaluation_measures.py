@@ -56,7 +56,7 @@ def share_measures(frame: pd.DataFrame, shares: Shares, settings: EvaluationSett
     all that holds "unique": a group counts once if it has a crystal that is all the rest.
 
     The continuous novelty is :math:`\frac{1}{n} \sum_i d_i / (1 + d_i)` with the dissimilarity :math:`d_i` to the nearest known
-    crystal: the mean of arXiv 2510.12405, of the site dissimilarity mapped to [0, 1).
+    crystal: after the idea of arXiv 2510.12405, with the site dissimilarity mapped to [0, 1).
     """
     groups, valid, novel = frame["group"].to_numpy(), frame["valid"].to_numpy(bool), frame["novel"].to_numpy(bool)
     every = np.ones(len(frame), np.bool_)
@@ -95,7 +95,7 @@ def own_measures(
 ) -> list[Measure]:
     r"""Give measures of the generated set alone: the continuous uniqueness and the Vendi score.
 
-    The continuous uniqueness is :math:`\frac{1}{n (n - 1)} \sum_{i \ne j} d_{ij} / (1 + d_{ij})`, the mean of arXiv 2510.12405 over
+    The continuous uniqueness is :math:`\frac{1}{n (n - 1)} \sum_{i \ne j} d_{ij} / (1 + d_{ij})`, after arXiv 2510.12405, over
     all pairs, of the site dissimilarity mapped to [0, 1); of a random sample of pairs where there are more than `n_pairs`.
 
     The Vendi score's kernel is exp(-D). Of more than `vendi_sample` crystals a random sample of that size is taken; "vendi_share"

@@ -71,8 +71,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         if error.errno in NO_SPACE:
             raise OSError(
                 error.errno,
-                f"there is no space left for {path} ({os.strerror(error.errno or 0)}); what was written before is whole: make "
-                "room, and start again with the same arguments to go on",
+                f"there is no space left for {path} ({os.strerror(error.errno or 0)}); what was written before is whole: free "
+                "some, and start again with the same arguments to go on",
             ) from error
         raise
     finally:

@@ -303,7 +303,7 @@ def test_grid_search_reaches_the_dissimilarity(structures, y):
 @every(FITTED)
 def test_the_dissimilarity_is_copied(estimator, structures, y):
     if isinstance(estimator, GRIDKernelRegressor):
-        pytest.skip("it finds its own")
+        pytest.skip("it takes no dissimilarity, but learns one")
     fitted = fit(clone(estimator), structures, y)
     expected = answer(fitted, structures[:3])
     fitted.dissimilarity.set_params(grid_weight=0.0)

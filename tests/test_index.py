@@ -274,7 +274,7 @@ class TestInterrupted:
             assert len(EMDSearch.load(index).references_) == 40
         assert contents(index) == before
 
-    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")
     def test_kill_leaves_it_as_it_was(self, crystals, index):
         """A child is killed at the start of each step of writing, one after the other."""
         before = contents(index)
@@ -291,7 +291,7 @@ class TestInterrupted:
         assert len(EMDSearch.load(index).references_) == len(crystals)
         assert len(list(index.glob(f"{SEGMENT}*"))) == 2
 
-    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")
     def test_kill_of_the_first_build(self, crystals, tmp_path):
         path = tmp_path / "index"
         child = multiprocessing.get_context("fork").Process(target=_killed_at, args=("write_manifest", path, crystals))

@@ -255,7 +255,7 @@ class TestDisk:
             fsync(descriptor)
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match=r"no space left for .*part-00000.00003.parquet .*whole: make room, and") as caught:
+        with pytest.raises(OSError, match=r"no space left for .*part-00000.00003.parquet .*whole: free some, and") as caught:
             featurize(inputs, out)
         assert caught.value.errno == errno.ENOSPC
         assert not leftovers(out)

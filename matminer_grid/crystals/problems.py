@@ -97,13 +97,13 @@ def short_contacts(
     lattice: NDArray[np.float64], coords: NDArray[np.float64], radius: float = SHORTEST_CONTACT
 ) -> list[tuple[int, int, float]]:
     """List pairs of sites nearer than a radius in Å, with their distances."""
-    room = 64
+    capacity = 64
     while True:
-        first, second, distance = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
+        first, second, distance = np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity)
         found = close_pairs(lattice, coords, radius, first, second, distance)
-        if found <= room:
+        if found <= capacity:
             return list(zip(first[:found].tolist(), second[:found].tolist(), distance[:found].tolist(), strict=True))
-        room = found
+        capacity = found
 
 
 def doubtful_rows(table: CrystalTable) -> list[int]:

@@ -221,16 +221,6 @@ def emd_by_group(groups, distances, parts, cutoff, out):
 
 
 @jit_sums
-def manhattan_to_all(point, references, out):
-    """Fill the Manhattan distances from a point (d,) to each of the references (n, d)."""
-    for i in range(references.shape[0]):
-        total = 0.0
-        for j in range(point.size):
-            total += abs(point[j] - references[i, j])
-        out[i] = total
-
-
-@jit_sums
 def manhattan_to_rows(point, references, rows, out):
     """Fill the Manhattan distances from a point (d,) to some rows (m,) of the references (n, d) into out (m,)."""
     for i in range(rows.size):

@@ -247,7 +247,7 @@ def _write_segment(
         writer.sort()
         ids = read_ids(folder)
         return {"folder": folder.name, "crystals": writer.n, "error": writer.error, "files": sealed(folder)}, ids
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no half of a segment stays behind, and the error goes on
         shutil.rmtree(folder, ignore_errors=True)
         raise
 

@@ -213,10 +213,9 @@ def test_the_nearest_within_the_tolerance_may_have_another_composition(few):
 
 
 def test_known_crystals_are_the_embedded_ones_by_default(embedded, monkeypatch):
-    class Asked:
-        def __init__(self, crystals, ids, **_):
-            raise ValueError(f"{len(crystals)} of {ids[0]}")
+    def embedded_of(cls, dissimilarity, *, n_jobs):
+        return KnownCrystals(embedded[:30], [f"embedded-{row}" for row in range(30)], dissimilarity=dissimilarity, n_jobs=n_jobs)
 
-    monkeypatch.setattr("matminer_grid.similarity.evaluation.KnownCrystals", Asked)
-    with pytest.raises(ValueError, match=f"{len(embedded)} of mp-"):
-        evaluate_crystals([rock_salt()])
+    monkeypatch.setattr(KnownCrystals, "embedded", classmethod(embedded_of))
+    found = evaluate_crystals(embedded[29:31], settings=QUICK)
+    assert found.crystals["known_as"].tolist() == ["embedded-29", None]

@@ -132,7 +132,7 @@ def test_coverage_is_that_of_the_definition(n, m, radius, seed):
     own = Points(points(n, rng).round(2), points(n, rng).round(2))
     known = Points(points(m, rng).round(2), points(m, rng).round(2))
     radii = radius + 0.005, 2.005  # no distance is so
-    found = find_coverage(own, lambda rows: Points(known.structures[rows], known.compositions[rows]), m, radii, n_jobs=1)
+    found = find_coverage(own, [(np.arange(m), known)], m, radii, n_jobs=1)
     expected = {
         "structure": naive.covered(own.structures, known.structures, radii[0]),
         "composition": naive.covered(own.compositions, known.compositions, radii[1]),
@@ -143,16 +143,12 @@ def test_coverage_is_that_of_the_definition(n, m, radius, seed):
         assert found.known[name].tolist() == of_known
 
 
-def test_coverage_in_blocks(monkeypatch):
+def test_coverage_in_blocks():
     rng = np.random.default_rng(1)
     own, known = Points(points(80, rng), points(80, rng)), Points(points(90, rng), points(90, rng))
-
-    def coverage():
-        return find_coverage(own, lambda rows: Points(known.structures[rows], known.compositions[rows]), 90, (1.0, 2.0))
-
-    whole = coverage()
-    monkeypatch.setattr("matminer_grid.similarity.evaluation_coverage.BLOCK", 13)
-    for part, expected in zip(coverage(), whole, strict=True):
+    whole = find_coverage(own, [(np.arange(90), known)], 90, (1.0, 2.0))
+    blocks = [(rows, Points(known.structures[rows], known.compositions[rows])) for rows in np.split(rng.permutation(90), [13, 50])]
+    for part, expected in zip(find_coverage(own, blocks, 90, (1.0, 2.0)), whole, strict=True):
         for name in expected:
             np.testing.assert_array_equal(part[name], expected[name])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from matminer_grid.cli._common import FAILED, Inputs, clear_errors, labelled, print_table, read_files, row_names, stages
+from matminer_grid.cli._common import FAILED, Inputs, clear_errors, print_table, read_files, row_names, stages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for crystals.parquet and evaluation.json.")],
     *,
     reference: Annotated[
-        Path | None, typer.Option(help="Known crystals: Parquet, or structure files; the embedded data by default.")
+        Path | None, typer.Option(help="Known crystals: an index, Parquet, or structure files; the embedded data by default.")
     ] = None,
     tolerance: Annotated[
         float, typer.Option("--tolerance", "-t", help="Largest dissimilarity of two crystals of one composition that are the same.")
@@ -72,9 +72,12 @@ def known_from(reference: Path | None) -> tuple[KnownCrystals, int]:
     """Read the known crystals, and tell how many can't be read or compared; those are named, and cost the others nothing."""
     from matminer_grid import CrystalTable, KnownCrystals
     from matminer_grid.io.parquet import missing_columns, open_parquet
+    from matminer_grid.similarity.index_files import is_index
 
     if reference is None:
-        return KnownCrystals(*labelled(None)), 0
+        return KnownCrystals.embedded(), 0
+    if is_index(reference):
+        return KnownCrystals.from_index(reference), 0
     n_failed = 0
     if reference.suffix == ".parquet" and not missing_columns(open_parquet(reference).schema_arrow):
         table = open_parquet(reference).read()

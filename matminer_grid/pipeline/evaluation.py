@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -136,7 +135,7 @@ def evaluate_files(
         raise FileExistsError(f"{output}: the folder holds an evaluation already; remove it, or choose another folder")
     known = known_crystals(reference, None, n_jobs)
     compute = partial(_rows, known=known, tolerance=tolerance, n_jobs=n_jobs)
-    depends_on = {"known": fingerprint(known), "tolerance": tolerance, "version": __version__}
+    depends_on = {"known": known.fingerprint(), "tolerance": tolerance, "version": __version__}
     output.mkdir(parents=True, exist_ok=True)
     parts = output / PARTS
     report = compute_files(generated, parts, compute, depends_on, n_jobs=1, part_size=PART_SIZE, pbar=pbar, with_properties=True)
@@ -149,14 +148,6 @@ def evaluate_files(
     described = known.dissimilarity.describe(crystals, n_jobs=n_jobs)
     found = evaluate_set(frame, crystals, described, known, tolerance, settings, n_jobs=n_jobs, pbar=pbar)
     return EvaluationReport(found, _write(output, crystals, found, report, depends_on))
-
-
-def fingerprint(known: KnownCrystals) -> str:
-    """Give a digest of the known crystals, their ids and what compares them."""
-    digest = sha256(json.dumps([known.ids, repr(known.dissimilarity.get_params())]).encode())
-    for column in vars(known.crystals).values():
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()
 
 
 def _rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import pandas as pd
 
 from matminer_grid._validation import check_number
 from matminer_grid.crystals.inputs import as_crystals
-from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.similarity.duplicates import find_duplicates
 from matminer_grid.similarity.evaluation_crystals import crystal_rows
 from matminer_grid.similarity.evaluation_known import KnownCrystals, describe_valid
@@ -99,7 +99,7 @@ def evaluate_crystals(
     ----------
     generated : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable
         Invalid ones are left out; `errors` of the result names them.
-    reference : structures or KnownCrystals, optional
+    reference : structures, KnownCrystals, or path of an index, optional
         The known crystals; the embedded data by default. :class:`KnownCrystals` have ids, and can be used again.
     tolerance : float, default 0.3
         Largest dissimilarity of two crystals of one composition that count as the same; 0 is only what is exactly the same. An
@@ -160,14 +160,15 @@ def evaluate_crystals(
 
 
 def known_crystals(reference: Any, dissimilarity: CrystalDissimilarity | None, n_jobs: int | None) -> KnownCrystals:
-    """Give the known crystals that a user means: those given, or the embedded ones."""
+    """Give the known crystals that a user means: those given, those of an index, or the embedded ones."""
     if isinstance(reference, KnownCrystals):
         if dissimilarity is not None and dissimilarity.get_params() != reference.dissimilarity.get_params():
             raise ValueError(f"the known crystals were made for {reference.dissimilarity!r}; make them for {dissimilarity!r}")
         return reference
     if reference is None:
-        embedded = load_mp_elasticity_table()
-        return KnownCrystals(embedded.crystals, embedded.material_id, dissimilarity=dissimilarity, n_jobs=n_jobs)
+        return KnownCrystals.embedded(dissimilarity, n_jobs=n_jobs)
+    if isinstance(reference, (str, Path)):
+        return KnownCrystals.from_index(reference, dissimilarity, n_jobs=n_jobs)
     return KnownCrystals(reference, dissimilarity=dissimilarity, n_jobs=n_jobs)
 
 

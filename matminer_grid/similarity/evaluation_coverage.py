@@ -11,15 +11,12 @@ from matminer_grid._threads import in_threads, n_threads, new_flag
 from matminer_grid.kernels.coverage import mark_near
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
 QUERIES_AT_ONCE = 32
 """Generated crystals that a thread compares in one go."""
-
-BLOCK = 50_000
-"""Known crystals that are compared at once."""
 
 ROUNDING = 1e-6
 """What rounding may add to a distance."""
@@ -49,7 +46,7 @@ class Coverage(NamedTuple):
 
 def find_coverage(
     generated: Points,
-    known: Callable[[slice], Points],
+    known: Iterable[tuple[NDArray[np.int64], Points]],
     n_known: int,
     radii: tuple[float, float],
     *,
@@ -60,13 +57,13 @@ def find_coverage(
 
     Structures are as far apart as their mean distances to each neighbour differ, on the mean over the first n_groups, in Å;
     compositions as their earth mover's distance on the modified Pettifor scale, in places. Both are parts of a lower bound of the
-    site dissimilarity. Known crystals are compared in blocks, so that memory is bounded.
+    site dissimilarity. Known crystals come in blocks, so that memory is bounded.
 
     Parameters
     ----------
     generated : Points
-    known : callable
-        Gives the points of a slice of the known crystals.
+    known : iterable of tuples of an ndarray and Points
+        Rows of some of the known crystals, each once, and their points.
     n_known : int
         Number of known crystals.
     radii : tuple of two floats
@@ -79,14 +76,11 @@ def find_coverage(
     own = {name: np.zeros(len(generated.structures), np.bool_) for name in ("structure", "composition", "both")}
     theirs = {name: np.zeros(n_known, np.bool_) for name in own}
     with tqdm(desc="coverage", total=n_known, unit="", disable=not pbar) as bar:
-        for start in range(0, n_known, BLOCK):
-            rows = slice(start, min(start + BLOCK, n_known))
-            points = known(rows)
-            marks = {name: (own[name], theirs[name][rows]) for name in own}
-            _mark(generated, points, (0, radii[0]), (1, np.inf), marks["structure"], n_jobs)
-            _mark(generated, points, (1, radii[1]), (0, np.inf), marks["composition"], n_jobs)
-            _mark(generated, points, (0, radii[0]), (1, radii[1]), marks["both"], n_jobs)
-            bar.update(rows.stop - rows.start)
+        for rows, points in known:
+            theirs["structure"][rows] = _mark(generated, points, (0, radii[0]), (1, np.inf), own["structure"], n_jobs)
+            theirs["composition"][rows] = _mark(generated, points, (1, radii[1]), (0, np.inf), own["composition"], n_jobs)
+            theirs["both"][rows] = _mark(generated, points, (0, radii[0]), (1, radii[1]), own["both"], n_jobs)
+            bar.update(len(rows))
     return Coverage(own, theirs)
 
 
@@ -95,16 +89,16 @@ def _mark(
     known: Points,
     first: tuple[int, float],
     second: tuple[int, float],
-    marks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    near_left: NDArray[np.bool_],
     n_jobs: int | None,
-) -> None:
-    """Mark, in place, what is near by a part and its radius, and by a second part as well."""
+) -> NDArray[np.bool_]:
+    """Find what is near by a part and its radius, and by a second part as well: mark the generated in place, give the known."""
     (part, radius), (other, other_radius) = first, second
     order = np.argsort(known[part].sum(axis=1), kind="stable")
     left, right = generated[part].astype(np.float32), known[part][order].astype(np.float32)
     more_left, more_right = generated[other].astype(np.float32), known[other][order].astype(np.float32)
     left_sums, right_sums = generated[part].sum(axis=1), known[part][order].sum(axis=1)
-    near_left, near_right = marks[0], marks[1][order]
+    near_right = np.zeros(len(order), np.bool_)
 
     def mark(start: int) -> None:
         rows = slice(start, start + QUERIES_AT_ONCE)
@@ -113,4 +107,6 @@ def _mark(
 
     for _ in in_threads(mark, range(0, len(left), QUERIES_AT_ONCE), n_threads(n_jobs), new_flag()):
         pass
-    marks[1][order] = near_right
+    near_known = np.empty_like(near_right)
+    near_known[order] = near_right
+    return near_known

@@ -72,12 +72,12 @@ def nearest_known(
     """Find the nearest known crystal of each, with the parts of the dissimilarity."""
     distances, rows = known.search.kneighbors(described, 1, pbar=pbar)
     distances, rows = distances[:, 0], rows[:, 0]
-    others = known.crystals[rows]
+    others = known.take(rows)
     dissimilarity = known.dissimilarity
     geometry, elements, surroundings = plan_parts(described, known.described(rows), dissimilarity).T
     return pd.DataFrame(
         {
-            "nearest": [known.ids[row] for row in rows.tolist()],
+            "nearest": known.ids_of(rows),
             "nearest_formula": [Composition(crystal.formula).reduced_formula for crystal in others],
             "dissimilarity": distances,
             "distances": geometry,
@@ -133,9 +133,9 @@ def known_as(crystals: CrystalTable, described: DescribedCrystals, known: KnownC
     rows_of_each = known.search.radius_neighbors(described, tolerance, return_distance=False)  # nearest first
     queries = np.repeat(np.arange(len(crystals)), [len(rows) for rows in rows_of_each])
     rows = np.concatenate([np.empty(0, np.int64), *rows_of_each])
-    apart = np.abs(composition_keys(crystals)[queries] - composition_keys(known.crystals[rows]))
+    apart = np.abs(composition_keys(crystals)[queries] - composition_keys(known.take(rows)))
     same = (apart <= SAME_COMPOSITION).all(axis=1)
     found, first = np.unique(queries[same], return_index=True)
     names = np.full(len(crystals), None, dtype=object)
-    names[found] = [known.ids[row] for row in rows[same][first].tolist()]
+    names[found] = known.ids_of(rows[same][first])
     return pd.DataFrame({"known_as": names, "novel": [name is None for name in names]})

@@ -179,7 +179,7 @@ def known_measures(
     of one distribution are apart. All three are of random samples of `sample` crystals.
     """
     radii = settings.structure_radius, settings.composition_radius
-    found = find_coverage(points_of(crystals, described), known.points, len(known), radii, n_jobs=n_jobs, pbar=pbar)
+    found = find_coverage(points_of(crystals, described), known.points(), len(known), radii, n_jobs=n_jobs, pbar=pbar)
     measures = []
     for name in found.known:
         share = float(found.known[name].mean())
@@ -252,13 +252,15 @@ def distribution_measures(
 
     counts = np.vstack((np.ones_like(shares.counts[:1]), shares.counts))
     basis = f"all {len(crystals)} generated, all {len(known)} known; the generated are resampled"
-    for name, of in (("volume_per_atom", volumes_per_atom), ("density", densities), ("n_elements", numbers_of_elements)):
-        values, others = of(crystals), of(known.crystals)
+    simple = {"volume_per_atom": volumes_per_atom, "density": densities, "n_elements": numbers_of_elements}
+    of_blocks = [[of(block) for of in simple.values()] for block in known.blocks()]
+    for (name, of), parts in zip(simple.items(), zip(*of_blocks, strict=True), strict=True):
+        values, others = of(crystals), np.concatenate(parts)
         add(f"wasserstein_{name}", wasserstein(values, others, counts), basis)
     n_bins = int(max(values.max(), others.max())) + 1
     add("jensen_shannon_n_elements", jensen_shannon(values, others, n_bins, counts), basis)
     rows, chosen = (sample_rows(len(some), settings.space_group_sample, rng) for some in (crystals, known))
-    groups, of_known = (space_groups(some) for some in (crystals[rows], known.crystals[chosen]))
+    groups, of_known = (space_groups(some) for some in (crystals[rows], known.take(chosen)))
     drawn = draw_counts(len(rows), settings.n_bootstrap, rng)
     counts = np.vstack((np.ones_like(drawn[:1]), drawn))
     own = f"{sample_text(len(rows), len(crystals), 'generated')}, {sample_text(len(chosen), len(known), 'known')}"

@@ -78,6 +78,11 @@ def is_of_index(entry: Path) -> bool:
     return entry.name in {MANIFEST, LOCK} or entry.name.startswith((SEGMENT, f"{MANIFEST}."))
 
 
+def is_index(path: Path) -> bool:
+    """Tell whether a path is the folder of an index, be it unfinished."""
+    return path.is_dir() and ((path / MANIFEST).exists() or any(path.glob(f"{SEGMENT}*")))
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """Read what an index consists of.
 

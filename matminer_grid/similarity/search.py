@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from matminer_grid.similarity.clusters import Clusters
     from matminer_grid.similarity.exact import Answer
-
 
 CHUNK_SIZE = 16
 """Queries answered in one go by a thread, where references are in memory."""
@@ -181,6 +181,12 @@ class EMDSearch(BaseEstimator):
         search._index = search_index(index.dissimilarity)
         search._take(index)
         return search
+
+    @property
+    def clusters_(self) -> Sequence[Clusters]:
+        """The references' vectors in clusters: those of the first references, of those that follow, and so on."""
+        self._check_fitted()
+        return self._search.references.segments
 
     def _take(self, references: DescribedCrystals | CrystalIndex) -> None:
         self.references_: Any = references

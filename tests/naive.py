@@ -105,3 +105,13 @@ def grid_emd_exact(a: Crystal, b: Crystal, n_groups: int, cutoff: float) -> floa
 def manhattan_to_rows(point: np.ndarray, references: np.ndarray, rows: np.ndarray) -> list[float]:
     """Manhattan distance from a point to each of some rows."""
     return [sum(abs(a - b) for a, b in zip(point, references[row], strict=True)) for row in rows]
+
+
+def near_in_ranges(left, right, first, last, radius, more_left, more_right, more_radius):
+    """Compare each vector with those of its range by both distances."""
+    return [
+        [i, j]
+        for i in range(len(left))
+        for j in range(first[i], last[i])
+        if np.abs(left[i] - right[j]).sum() <= radius and np.abs(more_left[i] - more_right[j]).sum() <= more_radius
+    ]

@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from matminer_grid import CrystalDissimilarity, CrystalTable, EvaluationSettings, KnownCrystals, evaluate_crystals
 from matminer_grid.similarity.evaluation_distributions import wasserstein
-from matminer_grid.similarity.evaluation_known import SAME_COMPOSITION, composition_keys
+from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys
 from tests import naive_evaluation as naive
 from tests.conftest import rock_salt, with_dummies
 

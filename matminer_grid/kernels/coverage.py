@@ -1,10 +1,11 @@
-"""Which vectors of two sets have one of the other set near them."""
+"""Which vectors of two sets are near each other."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
+from matminer_grid.kernels.arrays import longer
 
 STRIDE = 8
 """Entries that are added up before a sum is looked at."""
@@ -48,3 +49,34 @@ def mark_near(left, left_sums, right, right_sums, radius, more_left, more_right,
                 more_radius == np.inf or _is_near(more_left[i], more_right[j], more_radius)
             ):
                 near_left[i] = near_right[j] = True
+
+
+@jit
+def near_in_ranges(left, right, first, last, radius, more_left, more_right, more_radius):
+    """Find pairs of vectors of two sets that are near each other by two Manhattan distances at once.
+
+    Parameters
+    ----------
+    left : (m, d); right : (n, d)
+        Vectors.
+    first, last : (m,)
+        Each vector of the left is compared with those of the right from one to before the other.
+    radius, more_radius : float
+        Largest distances.
+    more_left : (m, e); more_right : (n, e)
+        Vectors of the second distance.
+
+    Returns
+    -------
+    (p, 2)
+        Rows of the left and of the right, ascending.
+    """
+    found, n_found = np.empty((64, 2), np.int64), 0
+    for i in range(len(left)):
+        for j in range(first[i], last[i]):
+            if _is_near(left[i], right[j], radius) and _is_near(more_left[i], more_right[j], more_radius):
+                if n_found == len(found):
+                    found = longer(n_found + 1, found)
+                found[n_found, 0], found[n_found, 1] = i, j
+                n_found += 1
+    return found[:n_found]

@@ -275,6 +275,26 @@ def site_dissimilarities(env, rows, env_b, rows_b, weights, out):
 
 
 @jit
+def parts_of_pairs(env, rows, env_b, rows_b, weights, out):
+    """Fill the parts of the dissimilarities of pairs of crystals, rows (m,) of either side, into out (m, 3), without weights.
+
+    They are those of the best plan, the same to the last bit either way: distances in Å, elements and surroundings.
+    """
+    for k in range(rows.size):
+        if _comes_first(env, rows[k], env_b, rows_b[k]):
+            _, plan, parts = site_plan(env, rows[k], env_b, rows_b[k], weights)
+        else:
+            _, plan, parts = site_plan(env_b, rows_b[k], env, rows[k], weights)
+        for part in range(3):
+            total = 0.0
+            for u in range(plan.shape[0]):
+                for v in range(plan.shape[1]):
+                    if plan[u, v] > 0.0:
+                        total += plan[u, v] * parts[part, u, v]
+            out[k, part] = total
+
+
+@jit
 def mean_environments(env, graded, by_rank, around):
     """Fill the means over each crystal's points: by_rank (N, n_groups), distances in Å, and around (N, n_places), surroundings.
 

@@ -12,14 +12,18 @@ from matminer_grid.similarity.evaluation_settings import EvaluationSettings, Mea
 from matminer_grid.similarity.grid import grid_emd, grid_emd_by_group, grid_emd_exact
 from matminer_grid.similarity.index import CrystalIndex
 from matminer_grid.similarity.index_build import IndexReport, add_to_index, build_index
+from matminer_grid.similarity.near_pairs import find_pairs
 from matminer_grid.similarity.search import EMDSearch
+from matminer_grid.similarity.tolerance import CrystalPairs, DuplicateTolerance
 
 __all__ = [
     "ApproximateEMDSearch",
     "Comparison",
     "CrystalDissimilarity",
     "CrystalIndex",
+    "CrystalPairs",
     "DescribedCrystals",
+    "DuplicateTolerance",
     "Duplicates",
     "EMDSearch",
     "Evaluation",
@@ -35,6 +39,7 @@ __all__ = [
     "composition_emd",
     "evaluate_crystals",
     "find_duplicates",
+    "find_pairs",
     "grid_emd",
     "grid_emd_by_group",
     "grid_emd_exact",

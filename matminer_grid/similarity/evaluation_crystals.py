@@ -13,7 +13,7 @@ from matminer_grid._threads import in_threads, n_threads, new_flag
 from matminer_grid.kernels.sites import site_dissimilarities, site_plan
 from matminer_grid.similarity.evaluation_checks import check_crystals
 from matminer_grid.similarity.evaluation_distributions import densities, numbers_of_elements, volumes_per_atom
-from matminer_grid.similarity.evaluation_known import SAME_COMPOSITION, composition_keys
+from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matminer_grid.crystals.composition import cumulative_fractions
-from matminer_grid.crystals.crystal import KNOWN_NUMBERS
 from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.crystals.table import CrystalTable, read_structures
 from matminer_grid.datasets import load_mp_elasticity_table
@@ -31,14 +30,6 @@ if TYPE_CHECKING:
 
 BLOCK = 50_000
 """Known crystals that are looked at in one go."""
-
-SAME_COMPOSITION = 1e-6
-"""Sums of fractions that differ by no more are those of equal compositions."""
-
-NUMBERS = np.array(sorted(KNOWN_NUMBERS))
-
-KEYS = np.random.default_rng(17).random((len(NUMBERS), 3))
-"""Three numbers for each species: compositions are equal where the means over their atoms are."""
 
 
 class KnownCrystals:
@@ -298,13 +289,3 @@ def mean_distances(described: DescribedCrystals) -> NDArray[np.float64]:
 def points_of(crystals: CrystalTable, described: DescribedCrystals) -> Points:
     """Give crystals as coverage compares them."""
     return Points(mean_distances(described), cumulative_fractions(crystals))
-
-
-def composition_keys(crystals: CrystalTable) -> NDArray[np.float64]:
-    """Give three numbers for each crystal, shape (n, 3), that are equal for equal compositions and hardly ever for others."""
-    owners = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
-    weights = crystals.occupancies[:, None] * np.hstack(
-        (KEYS[np.searchsorted(NUMBERS, crystals.numbers)], np.ones((len(owners), 1)))
-    )
-    sums = np.stack([np.bincount(owners, weights=column, minlength=len(crystals)) for column in weights.T], axis=1)
-    return sums[:, :3] / sums[:, 3:]

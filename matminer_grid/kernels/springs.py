@@ -104,6 +104,17 @@ def _add_angles(net, neighbors, site, occupancies, radii, strengths, bending):
 
 
 @jit
+def _forward_substituted(lower, right):
+    """Solve lower @ x = right for x, in place of right; np.linalg.solve takes five seconds to compile."""
+    for i in range(lower.shape[0]):
+        for b in range(right.shape[1]):
+            for k in range(i):
+                right[i, b] -= lower[i, k] * right[k, b]
+            right[i, b] /= lower[i, i]
+    return right
+
+
+@jit
 def elastic_constants(neighbors, volume, occupancies, radii, strengths, slow, bending, soft_mode, out):
     """Compute the elastic constants of a net of springs, before and after its sites move to where the strained springs pull them.
 
@@ -134,4 +145,5 @@ def elastic_constants(neighbors, volume, occupancies, radii, strengths, slow, be
         return
     for i in range(n):
         net.sites[i, i] += soft_mode * stiffness / n
-    fill(out[1], out[0] - net.mixed.T @ np.linalg.solve(net.sites, net.mixed) / volume)
+    moved = _forward_substituted(np.linalg.cholesky(net.sites), net.mixed)
+    fill(out[1], out[0] - moved.T @ moved / volume)

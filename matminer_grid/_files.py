@@ -10,10 +10,7 @@ from importlib.resources import files
 from itertools import count
 from typing import IO, TYPE_CHECKING
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from matminer_grid._platform import create, has_locks, lock, open_same, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +35,6 @@ def read_embedded(name: str) -> bytes:
     return content
 
 
-def lock(descriptor: int) -> None:
-    """Lock an open file, on systems that have such locks; another process that has it locked is a BlockingIOError."""
-    if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -62,10 +53,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if fcntl is not None:
+            if has_locks():
                 part = part.replace(path)  # still locked, so that nobody takes it for left behind
-        if fcntl is None:
-            part = part.replace(path)  # Windows renames closed files only
+        if part != path:
+            part = part.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -86,18 +77,16 @@ def _part(path: Path, number: int) -> Path:
 
 def _create_part(path: Path) -> tuple[Path, int]:
     """Create a part that no other process writes to, and lock it."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     number = 0
     while True:
         part = _part(path, number)
         try:
-            descriptor = os.open(part, flags, 0o666)
+            descriptor = create(part)
         except FileExistsError:
             number += 1
             continue
-        if fcntl is not None:
-            with suppress(OSError):  # the file system has no locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):  # the file system has no locks
+            lock(descriptor, wait=True)
         if os.fstat(descriptor).st_nlink:
             return part, descriptor
         os.close(descriptor)  # another process took it for left behind before it was locked
@@ -110,23 +99,13 @@ def _remove_leftovers(path: Path) -> None:
         if not os.path.lexists(part):
             return
         with suppress(OSError):  # another process writes to it, or has just removed it
-            if fcntl is None or part.is_symlink():
+            if not has_locks() or part.is_symlink():
                 part.unlink()
                 continue
-            descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = open_same(part)
             try:
                 lock(descriptor)
                 if os.path.samestat(os.fstat(descriptor), part.lstat()):
                     part.unlink()
             finally:
                 os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

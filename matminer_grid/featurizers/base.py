@@ -17,6 +17,7 @@ from matminer.utils.utils import homogenize_multiindex
 from sklearn.utils import Tags, TransformerTags
 from tqdm.auto import tqdm
 
+from matminer_grid._private import become
 from matminer_grid._threads import in_threads, n_threads, new_flag
 from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.crystals.inputs import as_crystals
@@ -229,8 +230,7 @@ class CrystalFeaturizer(BaseFeaturizer):
             df = homogenize_multiindex(df if inplace else df.copy(deep=False), "Input Data")
         featurized = pd.concat([df, result], axis=1)
         if inplace:
-            # what pandas does for inplace=True; setting thousands of columns one by one would fragment the frame
-            df._update_inplace(featurized)
+            become(df, featurized)
             return None
         return featurized
 

@@ -11,8 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joblib.executor import get_memmapping_executor
-
+from matminer_grid._private import worker_processes
 from matminer_grid._threads import n_processes
 from matminer_grid.io.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
 from matminer_grid.io.ase import read_ase_database
@@ -150,7 +149,7 @@ def read_groups(
 def _read(groups: Iterable[Any], n_jobs: int, with_properties: bool) -> Iterator[tuple[int, StructureBatch]]:
     """Parse in this process and n_jobs - 1 others; this one does all while the others start, and helps when they lag behind."""
     pending: deque[tuple[int, list[Any], Future[list[StructureBatch]] | None]] = deque()
-    started = _executor(n_jobs - 1).submit(os.getpid) if n_jobs > 1 else None
+    started = worker_processes(n_jobs - 1).submit(os.getpid) if n_jobs > 1 else None
 
     def first() -> Iterator[tuple[int, StructureBatch]]:
         number, chunk, future = pending.popleft()
@@ -161,7 +160,7 @@ def _read(groups: Iterable[Any], n_jobs: int, with_properties: bool) -> Iterator
             future: Future[list[StructureBatch]] | None = None
             if started is not None and isinstance(chunk[0], Source):
                 if len(pending) < WINDOW * n_jobs and _is_done(started):
-                    future = _executor(n_jobs - 1).submit(_parse_chunk, chunk)
+                    future = worker_processes(n_jobs - 1).submit(_parse_chunk, chunk)
                 elif pending:  # the others have enough to do
                     future = Future()
                     future.set_result(_parse_chunk(chunk))
@@ -176,10 +175,6 @@ def _is_done(started: Future[int]) -> bool:
     return started.done()
 
 
-def _executor(n_processes: int) -> Any:
-    return get_memmapping_executor(n_processes, timeout=60)
-
-
 def _result(chunk: list[Any], future: Future[list[StructureBatch]] | None) -> list[StructureBatch]:
     """Fetch what a chunk holds; if a process died, read its files one by one to find the one that kills."""
     if future is None:
@@ -192,7 +187,7 @@ def _result(chunk: list[Any], future: Future[list[StructureBatch]] | None) -> li
 
 def _parse_alone(source: Source) -> list[StructureBatch]:
     try:
-        return _executor(1).submit(_parse_chunk, [source]).result()
+        return worker_processes(1).submit(_parse_chunk, [source]).result()
     except BrokenExecutor:
         return [in_columns([Parsed(source.name, error="the process that read it was killed, perhaps for want of memory")])]
 

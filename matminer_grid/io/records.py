@@ -122,7 +122,7 @@ def in_columns(parsed: Sequence[Parsed]) -> StructureBatch:
     errors |= {rows[row]: str(error) for row, error in invalid.items()}
     return checked(
         StructureBatch(
-            [found.name for found in parsed],
+            [as_text(found.name) for found in parsed],
             crystals,
             dict(sorted(errors.items())),
             {row: found.notes for row, found in enumerate(parsed) if found.notes},
@@ -131,6 +131,14 @@ def in_columns(parsed: Sequence[Parsed]) -> StructureBatch:
         ),
         {row: found.labels for row, found in enumerate(parsed) if found.labels is not None},
     )
+
+
+def as_text(name: str) -> str:
+    r"""Give a name as text that every file can hold: bytes of a file's name that are no UTF-8 become \xff and the like."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a letter, from JSON say
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def checked(batch: StructureBatch, labels: Mapping[int, Sequence[str]] | None = None) -> StructureBatch:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
-from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-UNUSABLE = (OSError, EOFError, UnpicklingError)
-"""What numba raises where its cache can't be read or written, or was cut short."""
 
 
 def jit(function: F) -> F:
@@ -32,62 +24,22 @@ def jit_sums(function: F) -> F:
 def _compiled(function: F, fastmath: bool | set[str]) -> F:
     compiled = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
     if not numba.config.DISABLE_JIT:
-        try:
-            compiled._cache = _Cache(function)  # what cache=True does, with numba's own class
-        except RuntimeError:  # numba found no folder that it may write its cache to
-            return cast("F", compiled)
+        _keep_machine_code(compiled, function)
     return cast("F", compiled)
 
 
-@cache
-def _digest() -> bytes:
-    """Digest of the text of all kernel files, computed once in a process; they may be read from a zip file."""
-    digest = hashlib.sha256()
-    for file in sorted(files(__package__).iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".py"):
-            text = file.read_bytes()
-            digest.update(f"{file.name} {len(text)} ".encode() + text)
-    return digest.digest()
+def _keep_machine_code(compiled: Any, function: Callable[..., Any]) -> None:
+    """Give a compiled function a cache, as ``cache=True`` does, with numba's own class; do without where that is gone."""
+    try:
+        from matminer_grid.kernels._cache import Cache  # noqa: PLC0415  it needs what numba may change
 
-
-class _CacheFile(IndexDataCacheFile):
-    """Machine code that carries its stamp: should a process end between writing index and code, old code isn't taken for new."""
-
-    def _save_data(self, name: str, data: Any) -> None:
-        super()._save_data(name, (self._source_stamp, data))
-
-    def _load_data(self, name: str) -> Any:
-        saved = super()._load_data(name)
-        if saved[0] != self._source_stamp:
-            raise FileNotFoundError(name)  # numba then compiles
-        return saved[1]
-
-
-class _Cache(FunctionCache):
-    """Numba's cache of machine code, without which work goes on: where a disk is full, kernels are compiled in each process.
-
-    Machine code holds that of the kernels it calls. Numba looks for changes in the file of the caller only, so its stamp is joined
-    by a digest of all kernel files: a change in any of them compiles all of them anew.
-    """
-
-    def __init__(self, function: Any) -> None:
-        super().__init__(function)
-        stamp = (self._impl.locator.get_source_stamp(), _digest())
-        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, stamp)
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except UNUSABLE as error:
-            warnings.warn(
-                f"machine code could not be kept in {self.cache_path} ({error}); it will be compiled anew in each process. "
-                "NUMBA_CACHE_DIR names another folder",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except UNUSABLE:  # as good as not there
-            return None
+        compiled._cache = Cache(function)
+    except RuntimeError:  # numba found no folder that it may write its cache to
+        return
+    except (ImportError, AttributeError, TypeError) as error:
+        warnings.warn(
+            f"numba {numba.__version__} keeps machine code in another way than this version of matminer-grid knows ({error}): "
+            "kernels are compiled in each process",
+            RuntimeWarning,
+            stacklevel=2,
+        )

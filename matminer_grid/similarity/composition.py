@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 from tqdm.auto import tqdm
 
+from matminer_grid._private import solve_transport
 from matminer_grid._threads import n_processes, with_progress
 from matminer_grid._validation import check_choice
 from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
@@ -25,9 +26,6 @@ CHUNK_SIZE = 64
 
 MAX_ITERATIONS = 1_000_000
 """Pivots that POT's network simplex may take."""
-
-OPTIMAL = 1
-"""What POT's network simplex returns when it has found the optimum."""
 
 ROUNDING = 1e-12
 """Share by which a lower bound is lowered, so that rounding never lifts it above the cost itself."""
@@ -277,15 +275,11 @@ def _solve(
     elements_b: NDArray[np.int64],
     amounts_b: NDArray[np.float64],
 ) -> float:
-    """Solve a transport problem with POT's compiled network simplex: its Python face would take 25 times as long."""
-    from ot.lp.emd_wrap import emd_c  # noqa: PLC0415  0.5 s, and few compositions need it
-
+    """Solve a transport problem with POT."""
     if comes_later(elements_a, amounts_a, elements_b, amounts_b):  # either direction gives the same bits
         elements_a, amounts_a, elements_b, amounts_b = elements_b, amounts_b, elements_a, amounts_a
     cost = distance[elements_a[:, None], elements_b]
-    _, total, _, _, status = emd_c(amounts_a, amounts_b, cost, max_iter=MAX_ITERATIONS, numThreads=1)
-    if status != OPTIMAL:
-        raise RuntimeError(
-            f"POT found no optimal transport (status {status}) between {amounts_a} and {amounts_b} at the costs {cost}"
-        )
+    total, problem = solve_transport(amounts_a, amounts_b, cost, MAX_ITERATIONS)
+    if problem:
+        raise RuntimeError(f"POT found no optimal transport ({problem}) between {amounts_a} and {amounts_b} at the costs {cost}")
     return max(0.0, total)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from matminer_grid._files import lock, replacing, sync_folder
+from matminer_grid._files import replacing
+from matminer_grid._platform import lock, open_lock, sync_folder
 from matminer_grid._threads import with_progress
 from matminer_grid._version import __version__
 
@@ -184,7 +185,7 @@ def writing(path: Path) -> Iterator[None]:
         Another process writes to the index, or it can't be written to.
     """
     path.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = open_lock(path / LOCK)
     try:
         lock(descriptor)
     except BlockingIOError:

@@ -7,10 +7,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from matminer_grid._version import __version__
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     IntArray = NDArray[np.int64]
+
+FORMAT_KEY, FORMAT = b"matminer_grid.format", b"1"
+"""Entry of a schema's metadata that says what its columns of crystals mean, and what it says now; without it they mean the same."""
+
+
+def check_format(schema: pa.Schema, place: str = "") -> None:
+    """Refuse columns of crystals of a format that this version doesn't know; the place starts the message."""
+    found = (schema.metadata or {}).get(FORMAT_KEY, FORMAT)
+    if found != FORMAT:
+        raise ValueError(
+            f"{place}the crystals are in format {found.decode(errors='replace')}; this is matminer-grid {__version__}, which reads "
+            f"format {FORMAT.decode()}: read them with the version that wrote them, or a newer one"
+        )
 
 
 def lists(offsets: IntArray, values: NDArray[Any], null: NDArray[np.bool_] | None = None) -> pa.ListArray:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pymatgen.core import Composition, IStructure, Structure
 
-from matminer_grid.crystals._arrow import column_of_lists, lists
+from matminer_grid.crystals._arrow import FORMAT, FORMAT_KEY, check_format, column_of_lists, lists
 from matminer_grid.crystals.crystal import (
     ARRAYS,
     KNOWN_NUMBERS,
@@ -176,7 +176,8 @@ class CrystalTable(Sequence[Crystal]):
                 "numbers": lists(self.species_offsets, self.numbers.astype(np.int16)),
                 "occupancies": lists(self.species_offsets, self.occupancies, null=ordered),
                 "site_index": lists(self.species_offsets, self.site_index.astype(np.int32), null=ordered),
-            }
+            },
+            metadata={FORMAT_KEY: FORMAT},
         )
 
     def _ordered(self) -> NDArray[np.bool_]:
@@ -194,8 +195,9 @@ class CrystalTable(Sequence[Crystal]):
         Raises
         ------
         ValueError
-            A column is missing or holds something else, or lists don't fit together.
+            A column is missing or holds something else, lists don't fit together, or the format is of another version.
         """
+        check_format(table.schema)
         lattice_offsets, lattices = column_of_lists(table, "lattice", pa.float64())
         if (np.diff(lattice_offsets) != 9).any():
             raise ValueError("the column lattice must hold 9 numbers a row: the lattice vectors in Å")

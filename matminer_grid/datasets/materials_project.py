@@ -18,6 +18,7 @@ from pymatgen.core import Composition
 from tqdm.auto import tqdm
 
 from matminer_grid._files import replacing
+from matminer_grid.crystals._arrow import FORMAT, FORMAT_KEY
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.datasets.materials_project_client import Client
@@ -141,7 +142,7 @@ def fetch_materials_project(
         "n_kept": len(table),
         "dropped": dropped,
     }
-    table = table.replace_schema_metadata({PROVENANCE: json.dumps(provenance)})
+    table = table.replace_schema_metadata({FORMAT_KEY: FORMAT, PROVENANCE: json.dumps(provenance)})
     _write_table(table, path)
     shutil.rmtree(parts)
     return provenance

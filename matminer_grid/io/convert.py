@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from matminer_grid._files import replacing
 from matminer_grid._version import __version__
+from matminer_grid.crystals._arrow import FORMAT, FORMAT_KEY
 from matminer_grid.io.files import find_structure_files, read_batches
 from matminer_grid.io.parquet import OPTIONAL, PROVENANCE, REQUIRED
 from matminer_grid.io.records import stack, stacked, strictly
@@ -277,4 +278,6 @@ def _names(inputs: str | Path | Iterable[str | Path]) -> list[str]:
 
 
 def _with_provenance(table: pa.Table, provenance: dict[str, Any]) -> pa.Table:
-    return table.replace_schema_metadata({PROVENANCE: json.dumps(provenance | {"matminer_grid": __version__}, default=str)})
+    return table.replace_schema_metadata(
+        {FORMAT_KEY: FORMAT, PROVENANCE: json.dumps(provenance | {"matminer_grid": __version__}, default=str)}
+    )

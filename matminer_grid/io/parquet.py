@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from matminer_grid.crystals._arrow import check_format
 from matminer_grid.crystals.table import CrystalTable
-from matminer_grid.io.records import Source, StructureBatch, StructureRecord, checked
+from matminer_grid.io.records import Source, StructureBatch, StructureRecord, as_text, checked
 from matminer_grid.io.structure_json import crystal_from_dict
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def open_parquet(path: str | Path) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
         file.schema_arrow.names  # noqa: B018  it raises if a name is no UTF-8
+        check_format(file.schema_arrow, f"{path}: ")
         _check_sizes(file, path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
@@ -213,7 +215,7 @@ def _read_batch(path: Path, table: pa.Table, first: int) -> Iterator[StructureRe
         yield from _read_batch(path, table.slice(middle), first + middle)
         return
     errors = {row: str(error) for row, error in crystals.errors().items()}
-    names = [f"{path}:{row}" for row in range(first, first + len(crystals))]
+    names = [f"{as_text(str(path))}:{row}" for row in range(first, first + len(crystals))]
     valid = crystals[[row not in errors for row in range(len(crystals))]] if errors else crystals
     yield StructureBatch(names, valid, errors)
 

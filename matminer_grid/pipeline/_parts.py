@@ -19,7 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matminer_grid._files import lock, replacing
+from matminer_grid._files import replacing
+from matminer_grid._platform import lock, open_lock
+from matminer_grid._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 METADATA = b"matminer_grid"
 """Entry of a part's schema that holds, as JSON, the run's settings and what is said above."""
+
+FORMAT = 1
+"""Version of what the parts hold and what their metadata tell; it is the first of the settings."""
 
 SETTINGS, LOCK, ERRORS = "run.json", ".lock", "errors.jsonl"
 
@@ -78,6 +83,15 @@ class Unit:
                     f"{name}: it was changed after {self.n_done} structures, its own or read with it, had been computed; remove "
                     f"part-{self.name}.*.parquet to do them anew, or {AGAIN}"
                 )
+
+
+def check_format(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse a result whose settings are of a format that this version doesn't know."""
+    if settings.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: it is in format {settings.get('format')}, of matminer-grid {settings.get('version', 'unknown')}; this is "
+            f"{__version__}, which reads format {FORMAT}: compute it again"
+        )
 
 
 def stamp(file: Path) -> list[int]:
@@ -183,7 +197,7 @@ class Folder:
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
-        self.settings = json.loads(json.dumps(settings))
+        self.settings = json.loads(json.dumps({"format": FORMAT} | settings))
 
     def __enter__(self) -> Self:
         if self.path.exists() and not self.path.is_dir():
@@ -192,7 +206,7 @@ class Folder:
         if self.path.is_dir() and not (self.path / SETTINGS).is_file() and {entry.name for entry in self.path.iterdir()} - own:
             raise ValueError(f"{self.path}: the folder holds other files; give a new or an empty one")
         self.path.mkdir(parents=True, exist_ok=True)
-        self.lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        self.lock = open_lock(self.path / LOCK)
         try:
             self._begin()
         except BaseException:  # whatever happened, Ctrl-C included, the lock is given back and the error goes on

@@ -17,7 +17,7 @@ from matminer_grid._validation import check_choice
 from matminer_grid._version import __version__
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.io.records import stack
-from matminer_grid.pipeline._parts import METADATA, PART_SIZE, find_parts, sort_out
+from matminer_grid.pipeline._parts import METADATA, PART_SIZE, check_format, find_parts, sort_out
 from matminer_grid.pipeline._run import Report, compute_files, compute_partitions
 
 if TYPE_CHECKING:
@@ -214,7 +214,9 @@ def read_features(parts: list[Path]) -> tuple[NDArray[np.object_], scipy.sparse.
     text = (tables[0].schema.metadata or {}).get(METADATA)
     if text is None:
         raise ValueError(f"{parts[0]}: featurize_files didn't write it; its schema has no entry {METADATA.decode()!r}")
-    n_features = json.loads(text)["n_features"]
+    settings = json.loads(text)
+    check_format(parts[0], settings)
+    n_features = settings["n_features"]
     table = pa.concat_tables([table.replace_schema_metadata() for table in tables]).combine_chunks()
     names = table["name"].to_numpy()
     if "features" in table.column_names:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from matminer_grid._files import replacing
 from matminer_grid._validation import check_choice, check_whole
 from matminer_grid._version import __version__
-from matminer_grid.pipeline._parts import SETTINGS, Folder
+from matminer_grid.pipeline._parts import SETTINGS, Folder, check_format
 from matminer_grid.pipeline._tasks import check_client, outcomes
 from matminer_grid.pipeline.features import DTYPES
 from matminer_grid.similarity.described import DescribedCrystals
@@ -153,6 +153,7 @@ def load_emd_matrix(path: str | Path, out: NDArray[Any] | None = None) -> NDArra
     settings = json.loads((folder / SETTINGS).read_bytes()) if (folder / SETTINGS).is_file() else {}
     if settings.get("content") != "EMD matrix":
         raise FileNotFoundError(f"{folder}: the folder holds no EMD matrix")
+    check_format(folder, settings)
     blocks = _blocks(settings)
     missing = [block for block in blocks if not _block_file(folder, block).exists()]
     if missing:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import ot
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
@@ -122,7 +121,9 @@ def transport_distance(dissimilarities: NDArray[np.float64]) -> float:
     0.5
     """
     n, m = dissimilarities.shape
-    return float(ot.emd2(np.full(n, 1 / n), np.full(m, 1 / m), np.ascontiguousarray(dissimilarities), numItermax=10_000_000))
+    from ot import emd2  # noqa: PLC0415  it brings networkx, half a second that only evaluations need
+
+    return float(emd2(np.full(n, 1 / n), np.full(m, 1 / m), np.ascontiguousarray(dissimilarities), numItermax=10_000_000))
 
 
 def percentiles(replicates: NDArray[np.float64], confidence: float) -> Interval:

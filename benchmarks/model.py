@@ -42,7 +42,7 @@ def run_fold(target: str, train: np.ndarray, test: np.ndarray) -> tuple[dict[str
     y = getattr(data, target)
     start, start_cpu = time.perf_counter(), time.process_time()
     with CONSOLE.status("") as status:
-        model = GRIDKernelRegressor(progress=status.update).fit(data.crystals[train], y[train])
+        model = GRIDKernelRegressor(log_target=True, progress=status.update).fit(data.crystals[train], y[train])
     trained, trained_cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # elements that this fold's training part lacks

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import IStructure
-from sklearn.base import clone, is_regressor
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -27,11 +27,12 @@ from matminer_grid import (
 )
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.featurizers import ChemistryFeaturizer
-from matminer_grid.models import GRIDKernelRegressor, GRIDNeighborsRegressor
+from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor, GRIDNeighborsClassifier, GRIDNeighborsRegressor
 
 SMALL_GRID = GRIDFeaturizer(cutoff=6.0, bin_size=0.5, n_groups=8)
 SMALL = CrystalDissimilarity(SMALL_GRID)
 REGRESSORS = [GRIDNeighborsRegressor(dissimilarity=SMALL), GRIDKernelRegressor(log_target=False, tune_iterations=0)]
+CLASSIFIERS = [GRIDNeighborsClassifier(3, dissimilarity=SMALL), GRIDKernelClassifier(tune_iterations=0)]
 SEARCHES = [EMDSearch(SMALL), ApproximateEMDSearch(SMALL)]
 FEATURIZERS = [
     SMALL_GRID,
@@ -40,7 +41,7 @@ FEATURIZERS = [
     ReflectionPairsFeaturizer(),
     ChemistryFeaturizer(),
 ]
-FITTED = [*REGRESSORS, *SEARCHES]
+FITTED = [*REGRESSORS, *CLASSIFIERS, *SEARCHES]
 ESTIMATORS = [*FITTED, SMALL, *FEATURIZERS]
 
 
@@ -79,6 +80,19 @@ class KernelOfNumbers(NumbersToValues, GRIDKernelRegressor):
     pass
 
 
+class NumbersToClasses(NumbersToValues):
+    def predict_proba(self, X):
+        return super().predict_proba(self.crystals(X))
+
+
+class NeighborsClassesOfNumbers(NumbersToClasses, GRIDNeighborsClassifier):
+    pass
+
+
+class KernelClassesOfNumbers(NumbersToClasses, GRIDKernelClassifier):
+    pass
+
+
 class SearchOfNumbers(Numbers, EMDSearch):
     pass
 
@@ -91,6 +105,8 @@ class GRIDOfNumbers(Numbers, GRIDFeaturizer):
 ADAPTED = [
     NeighborsOfNumbers(dissimilarity=SMALL),
     KernelOfNumbers(log_target=False, tune_iterations=0),
+    NeighborsClassesOfNumbers(dissimilarity=SMALL),
+    KernelClassesOfNumbers(tune_iterations=0),
     SearchOfNumbers(SMALL),
     GRIDOfNumbers(cutoff=6.0, bin_size=0.5, n_groups=8),
 ]
@@ -100,6 +116,8 @@ NO_ARRAY = "structures are no array of numbers; that other objects are refused, 
 
 CANT_APPLY = {
     "check_array_api_input": NO_ARRAY,
+    "check_classifier_data_not_an_array": NO_ARRAY,
+    "check_classifiers_train": NO_COLUMNS,
     "check_complex_data": NO_ARRAY,
     "check_dtype_object": NO_ARRAY,
     "check_estimator_sparse_array": NO_ARRAY,
@@ -168,7 +186,7 @@ def y(structures):
 
 def answer(estimator, X):
     """What an estimator says of structures."""
-    for method in ("predict", "kneighbors", "pairwise", "transform"):
+    for method in ("predict_proba", "predict", "kneighbors", "pairwise", "transform"):
         if hasattr(estimator, method):
             return np.concatenate([np.asarray(part, float).ravel() for part in np.atleast_1d(getattr(estimator, method)(X))])
     raise AssertionError(f"{estimator} answers nothing")
@@ -177,6 +195,8 @@ def answer(estimator, X):
 def fit(estimator, X, y):
     if not hasattr(estimator, "fit"):
         return estimator
+    if is_classifier(estimator):
+        return estimator.fit(X, np.where(y > np.median(y), "dense", "light"))
     return estimator.fit(X, y) if is_regressor(estimator) else estimator.fit(X)
 
 
@@ -231,7 +251,7 @@ def test_not_fitted(estimator, structures):
     twin = clone(estimator)
     with pytest.raises(NotFittedError):
         check_is_fitted(twin)
-    for name in ("predict", "predict_interval", "explain", "kneighbors", "radius_neighbors"):
+    for name in ("predict", "predict_proba", "predict_interval", "explain", "kneighbors", "radius_neighbors"):
         if hasattr(twin, name):
             with pytest.raises(NotFittedError):
                 getattr(twin, name)(structures[0])
@@ -270,11 +290,71 @@ def test_targets(estimator, structures, y):
     for wrong in (np.nan, np.inf, -np.inf):
         with pytest.raises(ValueError, match=r"y\[7\] is NaN or infinite"):
             clone(estimator).fit(structures, np.where(np.arange(len(y)) == 7, wrong, y))
-    for shape in (y[:-1], np.stack([y, y], axis=1), y[None], 3.0):
+    for shape in (y[:-1], y[None], y[:, None, None], np.empty((len(y), 0)), 3.0):
         with pytest.raises(ValueError, match=f"one number a structure, {len(y)} in all"):
             clone(estimator).fit(structures, shape)
     with pytest.raises(ValueError, match="requires y to be passed"):
         clone(estimator).fit(structures, None)
+
+
+@pytest.mark.filterwarnings("ignore:no training crystal")
+@every(REGRESSORS)
+def test_several_targets(estimator, structures, y):
+    both = np.stack([y, -(y**2)], axis=1)
+    model = clone(estimator).fit(structures, both)
+    expected = [clone(estimator).fit(structures, one).predict(structures[:6]) for one in both.T]
+    np.testing.assert_allclose(model.predict(structures[:6]), np.stack(expected, axis=1), rtol=1e-9)
+    frame = pd.DataFrame(both, columns=["density", "other"])
+    named = clone(estimator).fit(structures, frame).predict(structures[:6])
+    np.testing.assert_allclose(named, np.stack(expected, axis=1), rtol=1e-9)
+    assert model.score(structures, both) > 0.7
+    both[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"y\[3, 1\] is NaN or infinite; leave"):
+        clone(estimator).fit(structures, both)
+
+
+@pytest.mark.filterwarnings("ignore:no training crystal")
+@every(CLASSIFIERS)
+def test_classes(estimator, structures, y):
+    kinds = np.digitize(y, np.quantile(y, [0.33, 0.67]))
+    names = np.array(["light", "medium", "dense"])[kinds]
+    expected = clone(estimator).fit(structures, names)
+    assert expected.classes_.tolist() == ["dense", "light", "medium"]
+    probabilities = expected.predict_proba(structures)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (expected.predict(structures) == expected.classes_[probabilities.argmax(axis=1)]).all()
+    assert expected.score(structures, names) > 0.7
+    for same in (names[:, None], names.tolist(), names.astype(object), pd.Series(names), pd.Series(names, dtype="category")):
+        np.testing.assert_array_equal(clone(estimator).fit(structures, same).predict_proba(structures), probabilities)
+    assert clone(estimator).fit(structures, kinds).predict(structures[:3]).dtype.kind == "i"
+    assert clone(estimator).fit(structures, kinds > 0).classes_.tolist() == [False, True]
+    for wrong, message in (
+        (None, "requires y to be passed"),
+        (names[:-1], f"one class a structure, {len(y)} in all"),
+        (np.where(kinds == 0, np.nan, kinds), r"y\[\d+\] is missing or NaN"),
+        ([None, *names[1:]], r"y\[0\] is missing or NaN"),
+        (np.array([3, *names[1:].tolist()], dtype=object), "classes of one kind, such as texts, not int and str"),
+        (y, "Unknown label type"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clone(estimator).fit(structures, wrong)
+
+
+@pytest.mark.filterwarnings("ignore:no training crystal")
+@every([*REGRESSORS, *CLASSIFIERS])
+def test_saved_models(estimator, structures, y, tmp_path):
+    model = fit(clone(estimator), structures, y)
+    model.save(tmp_path / "model.npz")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.npz"]
+    loaded = type(estimator).load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(answer(loaded, structures), answer(model, structures))
+    np.testing.assert_array_equal(loaded.y_, model.y_)
+    if hasattr(model, "explain"):
+        assert loaded.explain(structures[0]).equals(model.explain(structures[0]))
+    with pytest.raises(NotFittedError):
+        clone(estimator).save(tmp_path / "other.npz")
+    with pytest.raises(ValueError, match=f"holds a {name_of(estimator)}, no "):
+        next(type(other) for other in FITTED if type(other) is not type(estimator)).load(tmp_path / "model.npz")
 
 
 @pytest.mark.filterwarnings("ignore:no training crystal")
@@ -302,7 +382,7 @@ def test_grid_search_reaches_the_dissimilarity(structures, y):
 
 @every(FITTED)
 def test_the_dissimilarity_is_copied(estimator, structures, y):
-    if isinstance(estimator, GRIDKernelRegressor):
+    if not hasattr(estimator, "dissimilarity"):
         pytest.skip("it takes no dissimilarity, but learns one")
     fitted = fit(clone(estimator), structures, y)
     expected = answer(fitted, structures[:3])

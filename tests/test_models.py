@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Molecule, Structure
 from sklearn.base import clone
@@ -12,7 +13,8 @@ from sklearn.model_selection import cross_val_score
 from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
-from matminer_grid.models import GRIDKernelRegressor, GRIDNeighborsRegressor
+from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor, GRIDNeighborsRegressor
+from matminer_grid.models._extra import learn_scales, standardised
 from matminer_grid.models.default import cached_file, clean_rows, default_model
 from matminer_grid.models.process import LaplacianProcess, covariance, outlier_factors, tune
 from matminer_grid.models.storage import load_arrays, save_arrays
@@ -40,6 +42,12 @@ def split(data):
 @pytest.fixture(scope="module")
 def fitted(split):
     return GRIDKernelRegressor(**SMALL).fit(*split[:2])
+
+
+def quiet_call(method, *arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return method(*arguments, **options)
 
 
 def quiet_predict(model, structures, **options):
@@ -174,11 +182,16 @@ def test_linear_target(split):
 @pytest.mark.parametrize(
     ("parameters", "y", "message"),
     [
-        ({}, np.arange(30) - 3.0, r"y\[0\] is -3"),
+        ({"log_target": True}, np.arange(30) - 3.0, r'y\[0\] is -3; with log_target=True .* say log_target=False or "auto"'),
+        ({"log_target": True}, np.stack([np.arange(30) + 1.0, np.arange(30)], axis=1), r"y\[0, 1\] is 0; with log_target=True"),
+        ({"log_target": "log"}, np.arange(30), "log_target must be True, False"),
+        ({}, np.ones(30), "y is the same for all crystals, 1: there is nothing to learn"),
+        ({}, np.stack([np.arange(30), np.ones(30)], axis=1), r"y\[:, 1\] is the same for all"),
+        ({}, np.where(np.arange(30) % 5 == 4, np.inf, 1.0), r"y\[4\] is NaN or infinite, and 5 more are; leave"),
         ({}, np.ones(29), "one number a structure, 30"),
         ({}, np.where(np.arange(30) == 4, np.nan, 1.0), r"y\[4\] is NaN"),
-        ({}, ["much"] * 30, "y must hold numbers"),
-        ({"tune_samples": 3}, np.ones(30), "tune_samples must be at least 20"),
+        ({}, ["much"] * 30, "y must hold numbers.*a classifier takes names"),
+        ({"tune_samples": 3}, np.arange(30), "tune_samples must be at least 20"),
         ({"tune_samples": 20.5}, np.ones(30), "tune_samples must be a whole number"),
         ({"robust_rounds": -1}, np.ones(30), "robust_rounds"),
     ],
@@ -241,6 +254,134 @@ def test_leave_one_out_in_closed_form():
     assert variances[0] == pytest.approx(variance, rel=1e-3)
 
 
+@pytest.fixture(scope="module")
+def with_extra(split):
+    """A property that only a descriptor of the user's own tells."""
+    hidden = np.random.default_rng(3).normal(size=200)
+    extra = {"hidden": 1e3 * hidden[:80] - 1e5, "noise": np.random.default_rng(4).normal(size=(80, 3))}
+    model = GRIDKernelRegressor(**SMALL).fit(split[0][:80], hidden[:80], extra=extra, names=[f"row {i}" for i in range(80)])
+    return model, extra, hidden
+
+
+def test_extra_blocks(with_extra, split, tmp_path):
+    model, _, hidden = with_extra
+    others = {"hidden": 1e3 * hidden[80:] - 1e5, "noise": np.zeros((120, 3))}
+    found = quiet_predict(model, split[0][80:], extra=others)
+    assert np.corrcoef(found, hidden[80:])[0, 1] > 0.5
+    assert model.weights_["extra: hidden"] > model.weights_["extra: noise"]
+    without = GRIDKernelRegressor(**SMALL).fit(split[0][:80], hidden[:80])
+    assert np.abs(found - hidden[80:]).mean() < 0.9 * np.abs(quiet_predict(without, split[0][80:]) - hidden[80:]).mean()
+    table = model.explain(split[0][90], 3, extra={"hidden": [-1e5], "noise": np.zeros((1, 3))})
+    parts = table.iloc[:-1][["composition", "structure", "bonding", "stiffness", "extra"]].sum(axis=1)
+    np.testing.assert_allclose(np.exp(-parts), table.iloc[:-1]["similarity"], rtol=1e-4)
+    assert table["name"].tolist() == [*(f"row {row}" for row in table["row"][:-1]), "all others"]
+    model.save(tmp_path / "model.npz")
+    loaded = GRIDKernelRegressor.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(quiet_predict(loaded, split[0][80:], extra=others), found)
+    assert loaded.names_ == model.names_
+    for wrong, message in (
+        (None, "trained with extra 'hidden', 'noise': hand it over"),
+        ({"hidden": others["hidden"]}, "trained with extra 'noise'"),
+        (others | {"more": np.zeros(120)}, "extra 'more' is unknown to the model, which was trained with extra 'hidden', 'noise'"),
+        (others | {"noise": np.zeros((120, 2))}, r"extra\['noise'\] had 3 columns in training, and has 2 here"),
+        (others | {"hidden": np.zeros(7)}, r"extra\['hidden'\] must have .* 120 in all, and has the shape \(7,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.predict(split[0][80:], extra=wrong)
+    with pytest.raises(ValueError, match="extra 'hidden' is unknown to the model, which was trained without extra"):
+        without.predict(split[0][80:], extra={"hidden": others["hidden"]})
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ([1.0] * 30, "extra must be a dict of names and arrays"),
+        ({3: np.ones(30)}, "extra must name each block by a text, not 3"),
+        ({"a": np.ones(29)}, r"extra\['a'\] must have .* 30 in all, and has the shape \(29,\)"),
+        ({"a": np.ones((30, 0))}, r"and has the shape \(30, 0\)"),
+        ({"a": np.ones((30, 2, 2))}, r"and has the shape \(30, 2, 2\)"),
+        ({"a": ["much"] * 30}, r"extra\['a'\] must hold numbers"),
+        ({"a": np.where(np.arange(30) == 4, np.nan, 1.0)}, r"extra\['a'\]\[4\] is NaN or infinite"),
+        ({"a": np.ones(30)}, r"extra\['a'\] is the same for all training crystals"),
+    ],
+)
+def test_bad_extra(split, extra, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        GRIDKernelRegressor(tune_iterations=0).fit(split[0][:30], np.arange(30.0), extra=extra)
+
+
+def test_an_outlier_does_not_set_the_scale_of_an_extra_block(split):
+    values = np.linspace(0, 1, 60)
+    spoiled = np.where(np.arange(60) == 7, 1e12, values)
+    scales = [learn_scales({"a": one[:, None]})["a"] for one in (values, spoiled)]
+    np.testing.assert_allclose(scales[0], scales[1], rtol=0.05)
+    assert np.isfinite(standardised({"a": spoiled[:, None]}, {"a": scales[1]}, 60)).all()
+    mostly_zero = np.where(np.arange(60) < 5, 1.0, 0.0)[:, None]
+    assert learn_scales({"a": mostly_zero})["a"][1] > 0
+
+
+def test_the_logarithm_is_chosen_where_it_is_better(split):
+    train, K, *_ = split
+    model = GRIDKernelRegressor(tune_iterations=0).fit(train[:100], K[:100])
+    assert model.log_target_ is True
+    powers = np.stack([K[:100], np.log(K[:100]), K[:100] - 60, np.maximum(K[:100] - 60, 0)], axis=1)
+    assert GRIDKernelRegressor(tune_iterations=0).fit(train[:100], powers).log_target_ == [True, False, False, False]
+    same = GRIDKernelRegressor(tune_iterations=0, log_target=True).fit(train[:100], K[:100])
+    np.testing.assert_array_equal(quiet_predict(same, train[100:120]), quiet_predict(model, train[100:120]))
+
+
+@pytest.mark.filterwarnings("ignore:no training crystal")
+def test_several_targets_by_name(split, tmp_path):
+    train, K, test, _ = split
+    both = pd.DataFrame({"K": K[:60], "shifted": K[:60] - 100})
+    model = GRIDKernelRegressor(tune_iterations=0).fit(train[:60], both)
+    lower, upper = model.predict_interval(test[:4])
+    value, std = model.predict(test[:4], return_std=True)
+    assert lower.shape == upper.shape == value.shape == std.shape == (4, 2)
+    assert ((lower < value) & (value < upper)).all()
+    assert model.noise_.shape == model.residuals_.shape == (60, 2)
+    table = model.explain(test[0], target="shifted")
+    assert table["contribution"].sum() == pytest.approx(value[0, 1])
+    assert table.equals(model.explain(test[0], target=1))
+    np.testing.assert_allclose(table["value"][:-1], model.y_[table["row"][:-1], 1])
+    with pytest.raises(ValueError, match="no target 'G'; the names of the targets are K, shifted"):
+        model.explain(test[0], target="G")
+    with pytest.raises(ValueError, match="target must be between 0 and 1"):
+        model.explain(test[0], target=2)
+    model.save(tmp_path / "model.npz")
+    loaded = GRIDKernelRegressor.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(quiet_predict(loaded, test[:4]), value)
+    assert loaded.target_names_ == ["K", "shifted"]
+    assert loaded.log_target_ == model.log_target_
+
+
+def test_probabilities_are_calibrated(data):
+    crystals, _ = data
+    volumes = np.array([abs(np.linalg.det(crystal.lattice)) / crystal.n_sites for crystal in crystals])
+    noisy = volumes * np.exp(np.random.default_rng(2).normal(scale=0.25, size=len(volumes)))
+    roomy = noisy > np.median(volumes)
+    model = GRIDKernelClassifier(**SMALL).fit(crystals[:200], roomy[:200])
+    probability = quiet_call(model.predict_proba, crystals[200:])[:, 1]
+    truth = roomy[200:]
+    assert ((probability > 0.5) == truth).mean() > 0.75
+    assert abs(probability.mean() - truth.mean()) < 0.12
+    sure = np.abs(probability - 0.5) > 0.3
+    assert sure.sum() > 20
+    assert ((probability > 0.5) == truth)[sure].mean() > 0.8
+    table = model.explain(crystals[210])
+    assert set(table["value"][:-1]) <= {True, False}
+
+
+def test_a_class_of_one_member(split):
+    kinds = np.array(["a"] * 20 + ["b"] * 9 + ["alone"])
+    with pytest.raises(ValueError, match=r"the class 'alone' has one member, y\[29\]"):
+        GRIDKernelClassifier().fit(split[0][:30], kinds)
+    with pytest.raises(ValueError, match="y holds one class only, 'a'"):
+        GRIDKernelClassifier().fit(split[0][:30], ["a"] * 30)
+    with pytest.raises(ValueError, match="at least 20 training crystals"):
+        GRIDKernelClassifier().fit(split[0][:10], kinds[15:25])
+
+
 def test_tuning_finds_what_matters():
     rng = np.random.default_rng(6)
     x = rng.random((150, 2)).astype(np.float32)
@@ -278,7 +419,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
         GRIDKernelRegressor.load(path)
     path.write_bytes(whole)
     monkeypatch.setattr("matminer_grid.models.storage.__version__", "0.0.0")
-    with pytest.raises(ValueError, match=r"written in format 2 by matminer-grid .*this is 0\.0\.0.*train anew"):
+    with pytest.raises(ValueError, match=r"written in format 3 by matminer-grid .*this is 0\.0\.0.*train anew"):
         GRIDKernelRegressor.load(path)
     with pytest.raises(NotFittedError):
         GRIDKernelRegressor().save(path)
@@ -287,7 +428,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 2: train anew"),
+        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 3: train anew"),
         ({"header": "[3]"}, "no model of matminer-grid"),
         ({"features": np.ones(3)}, "no model of matminer-grid"),
     ],
@@ -319,7 +460,7 @@ def test_default_model_is_kept(monkeypatch, tmp_path, fitted):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(tmp_path))
     trained = []
 
-    def fit(self, crystals, y):
+    def fit(self, crystals, y, names):
         trained.append(len(y))
         self.__dict__.update(fitted.__dict__)
         return self

@@ -272,7 +272,7 @@ def random_forest(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray
 
 def grid_kernel_regression(task: Task, train: np.ndarray, test: np.ndarray) -> Prediction:
     """Fit the package's own model, which learns on a scale of its own and chooses its weights inside the training part."""
-    model = GRIDKernelRegressor().fit(task.crystals[train], task.modulus[train])
+    model = GRIDKernelRegressor(log_target=True).fit(task.crystals[train], task.modulus[train])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # elements that the training part lacks
         return Prediction(model.predict(task.crystals[test]))

@@ -1,7 +1,16 @@
-"""From dissimilarity to property: scikit-learn regressors on lists of structures."""
+"""From dissimilarity to property: scikit-learn regressors and classifiers on lists of structures."""
 
+from matminer_grid.models.classifier import GRIDKernelClassifier
 from matminer_grid.models.default import default_model
 from matminer_grid.models.kernel import GRIDKernelRegressor
-from matminer_grid.models.neighbors import GRIDNeighborsRegressor
+from matminer_grid.models.loading import load_model
+from matminer_grid.models.neighbors import GRIDNeighborsClassifier, GRIDNeighborsRegressor
 
-__all__ = ["GRIDKernelRegressor", "GRIDNeighborsRegressor", "default_model"]
+__all__ = [
+    "GRIDKernelClassifier",
+    "GRIDKernelRegressor",
+    "GRIDNeighborsClassifier",
+    "GRIDNeighborsRegressor",
+    "default_model",
+    "load_model",
+]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from matminer_grid.featurizers import ChemistryFeaturizer
@@ -36,6 +39,7 @@ START_WEIGHTS = {
     "moduli": 0.1,
     "stiffness": 0.01,
     "stiffness ratios": 0.021,
+    "extra": 0.05,
 }
 """Weights of the blocks of features that the search starts from; distances are relative to the mean between training crystals."""
 
@@ -53,20 +57,54 @@ DIMENSIONLESS = {*FAMILIES["stiffness"], "order", "statistics", *(name for name 
 SPLIT = {"moduli", "global", "sites"}
 """Blocks that have a weight for each feature or property."""
 
+EXTRA = "extra: "
+"""What the names of blocks that the user has added begin with."""
+
 SCALING_PAIRS = 4000
 """Pairs of training crystals from which mean distances are estimated."""
 
 
-def feature_scales(
-    features: NDArray[np.float64], featurizer: ChemistryFeaturizer, random: np.random.Generator
-) -> NDArray[np.float64]:
-    """Factor of each feature, so that the mean distance of two training crystals is 1 in each block."""
+@dataclass(frozen=True)
+class Blocks:
+    """Where features of one kind stand.
+
+    Parameters
+    ----------
+    columns : dict of str to slice
+        Columns of each block: those of the featurizer, and "extra: NAME" for each that the user has added, standardised.
+    weighted : dict of str to slice
+        Columns that have a weight in common: blocks, or single features and properties of those in SPLIT.
+    """
+
+    columns: dict[str, slice]
+    weighted: dict[str, slice]
+
+    @classmethod
+    def of(cls, featurizer: ChemistryFeaturizer, widths: Mapping[str, int] | None = None) -> Self:
+        """Place the blocks of the featurizer, and behind them added ones of so many columns each."""
+        columns, weighted = dict(featurizer.blocks), weighted_blocks(featurizer)
+        end = featurizer.n_features
+        for name, width in (widths or {}).items():
+            columns[f"{EXTRA}{name}"] = weighted[f"{EXTRA}{name}"] = slice(end, end + width)
+            end += width
+        return cls(columns, weighted)
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """Weights that the search starts from."""
+        return np.array([START_WEIGHTS[name.split(": ")[0]] for name in self.weighted])
+
+
+def feature_scales(features: NDArray[np.float64], blocks: Blocks, random: np.random.Generator) -> NDArray[np.float64]:
+    """Factor of each feature, so that the mean distance of two training crystals is 1 in each block, or near it in added ones."""
     pairs = random.integers(0, len(features), (2, SCALING_PAIRS))
     apart = np.abs(features[pairs[0]] - features[pairs[1]]).mean(axis=0)
     scale = np.ones(features.shape[1])
-    for name, block in featurizer.blocks.items():
+    for name, block in blocks.columns.items():
         mean = apart[block]
-        if name in DIMENSIONLESS:
+        if name.startswith(EXTRA):
+            scale[block] = 1 / max(1, (features[:, block] != features[0, block]).any(axis=0).sum())
+        elif name in DIMENSIONLESS:
             varies = mean > 1e-9
             scale[block] = np.where(varies, 1 / np.where(varies, mean, 1), 0) / max(1, varies.sum())
         else:

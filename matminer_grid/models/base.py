@@ -19,22 +19,26 @@ from matminer_grid.crystals.problems import warn_of_ghosts
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.featurizers import ChemistryFeaturizer
 from matminer_grid.featurizers._elemental import element_numbers
-from matminer_grid.models._distances import weighted_blocks
+from matminer_grid.models._checks import checked_names
+from matminer_grid.models._distances import Blocks
+from matminer_grid.models._extra import learn_scales, read_extra, standardised
+from matminer_grid.models._featurized import FeaturizedCrystals
 from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
 from matminer_grid.models.learned import Learned, Settings
 from matminer_grid.models.process import LaplacianProcess
 from matminer_grid.models.storage import load_arrays, save_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from pymatgen.core import Structure
 
     from matminer_grid.crystals.crystal import Crystal
 
     FloatArray = NDArray[np.float64]
+    Extra = Mapping[str, ArrayLike] | None
 
 N_EXPLAINING = 4
 """Training crystals that an explanation weighs, over `n_local`."""
@@ -53,9 +57,24 @@ class KernelModel(BaseEstimator):
     random_state: int
     n_jobs: int | None
     progress: Callable[[str], None] | None
-    y_: FloatArray
+    y_: NDArray[Any]
 
-    def explain(self, structure: Structure | Crystal, n: int = 5) -> pd.DataFrame:
+    def describe(self, X: Any) -> FeaturizedCrystals:
+        """Compute the features of crystals, once for several calls: the result is taken wherever structures are.
+
+        Parameters
+        ----------
+        X : structures, as for :meth:`fit`
+
+        Raises
+        ------
+        TypeError, ValueError
+            A structure is invalid.
+        """
+        X = as_known(X)
+        return FeaturizedCrystals(table_of(X), self._features(X, np.empty((len(X), 0))))
+
+    def explain(self, structure: Structure | Crystal, n: int = 5, *, target: int | str = 0, extra: Extra = None) -> pd.DataFrame:
         """Tell which training crystals a prediction rests on.
 
         Parameters
@@ -63,6 +82,10 @@ class KernelModel(BaseEstimator):
         structure : Structure or Crystal
         n : int, default 5
             Number of training crystals to list, those of the largest share.
+        target : int or str, default 0
+            Number or name of the property, if there are several; of the class, for a classifier of three or more.
+        extra : dict of str to array-like of one row, optional
+            As for :meth:`predict`.
 
         Returns
         -------
@@ -70,38 +93,47 @@ class KernelModel(BaseEstimator):
             A row for each, and a last one for all others, with the columns
 
             - row : number of the training crystal, -1 for all others
+            - name : str, what it is called, if `fit` was told
             - formula : str, of its cell
             - value : its property
-            - share : weight of its value in the prediction; all shares add up to 1
-            - contribution : share times value (log10 of it if `log_target`); all add up to the prediction (its log10)
+            - share : weight of its value in the prediction; all shares add up to 1. One below 0 belongs to a crystal that others,
+              which lie nearer, already speak for: it corrects them
+            - contribution : share times value (log10 of it where that was learned; 1 or 0, of the class or not, for a classifier);
+              all add up to the prediction (its log10, the score of the class)
             - similarity : covariance, between 0 and 1
             - grid_emd : EMD of the two GRIDs in Å, with the settings of the report
             - composition_emd : EMD of the two compositions on the modified Pettifor scale
-            - structure, composition, bonding, stiffness : parts of the distance; the similarity is exp(-their sum)
+            - structure, composition, bonding, stiffness, and extra if there is some : parts of the distance; the similarity is
+              exp(-their sum)
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, TypeError, ValueError
-            As :meth:`predict`.
+            As :meth:`predict`; or there is no such target.
         """
         check_whole("n", n, low=0)
-        crystals, vectors = self._read([structure])
-        rows, shares, similarities = (
-            column[:n] for column in self.learned_.process.shares(vectors, N_EXPLAINING * self.n_local, self.n_jobs)
-        )
-        contributions = shares * self.learned_.process.targets[rows]
-        total = float(self.learned_.process.predict(vectors, n_jobs=self.n_jobs)[0][0])
+        self._check_fitted()
+        number = self._target_number(target)
+        crystals, features = self._read([structure], extra)
+        process = self.learned_[number].process
+        vectors = self.learned_[number].vectors(features)
+        rows, shares, similarities = (column[:n] for column in process.shares(vectors, N_EXPLAINING * self.n_local, self.n_jobs))
+        contributions = shares * process.targets[rows]
+        total = float(process.predict(vectors, n_jobs=self.n_jobs)[0][0])
         known = [self.crystals_[int(row)] for row in rows]
+        values = self._known_values(number)[rows]
+        names = {} if self.names_ is None else {"name": [*(self.names_[row] for row in rows), "all others"]}
         table = {
             "row": [*rows.tolist(), -1],
+            **names,
             "formula": [*(crystal.formula for crystal in known), "all others"],
-            "value": [*self.y_[rows], np.nan],
+            "value": [*values, np.nan],
             "share": [*shares, 1 - shares.sum()],
             "contribution": [*contributions, total - contributions.sum()],
             "similarity": [*similarities, np.nan],
         }
         parts = published_distances(crystals[0], known)
-        parts |= parts_by_family(vectors[0], self.learned_.process.vectors[rows], self.featurizer_.blocks)
+        parts |= parts_by_family(vectors[0], process.vectors[rows], self.blocks_.columns)
         return pd.DataFrame(table | {name: [*part, np.nan] for name, part in parts.items()})
 
     def compare_shells(self, structure: Structure | Crystal, row: int, n_groups: int = 100) -> FloatArray:
@@ -127,10 +159,15 @@ class KernelModel(BaseEstimator):
         """
         self._check_fitted()
         parameters = {name: value for name, value in self.get_params().items() if name != "progress"}
-        process = {name: np.asarray(value) for name, value in vars(self.learned_.process).items()}
-        crystals = {f"crystals.{name}": value for name, value in vars(self.crystals_).items()}
-        own = {"y": self.y_, "scale": self.learned_.scale, "weights": np.array(list(self.weights_.values()))}
-        save_arrays(path, type(self).__name__, parameters, process | crystals | own)
+        arrays: dict[str, NDArray[Any]] = {"y": self.y_, "n_targets": np.array(len(self.learned_))}
+        arrays |= {f"crystals.{name}": value for name, value in vars(self.crystals_).items()}
+        for i, learned in enumerate(self.learned_):
+            arrays |= {f"{i}.{name}": np.asarray(value) for name, value in vars(learned.process).items()}
+            arrays |= {f"{i}.scale": learned.scale, f"{i}.weights": np.array(list(learned.weights.values()))}
+        arrays |= {f"extra.{i}": scales for i, scales in enumerate(self.extra_.values())}
+        texts = {"extra": list(self.extra_), "names": self.names_ or [], "target_names": self.target_names_ or []}
+        arrays |= {name: np.array(values, dtype=np.str_) for name, values in texts.items()}
+        save_arrays(path, type(self).__name__, parameters, arrays | self._own_arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -144,27 +181,71 @@ class KernelModel(BaseEstimator):
         parameters, arrays = load_arrays(path, cls.__name__)
         model = cls(**parameters)
         model.featurizer_ = ChemistryFeaturizer()
-        weights = dict(zip(weighted_blocks(model.featurizer_), arrays["weights"].tolist(), strict=True))
-        process = LaplacianProcess(**{field.name: arrays[field.name][()] for field in fields(LaplacianProcess)})
-        crystals = CrystalTable(**{field.name: arrays[f"crystals.{field.name}"] for field in fields(CrystalTable)})
-        model.crystals_, model.y_ = crystals, arrays["y"]
-        return model._set(Learned(arrays["scale"], weights, process))
+        model.extra_ = {name: arrays[f"extra.{i}"] for i, name in enumerate(arrays["extra"].tolist())}
+        model.names_, model.target_names_ = arrays["names"].tolist() or None, arrays["target_names"].tolist() or None
+        model.crystals_ = CrystalTable(**{field.name: arrays[f"crystals.{field.name}"] for field in fields(CrystalTable)})
+        model.y_ = arrays["y"]
+        blocks = model.blocks_
+        learned = []
+        for i in range(int(arrays["n_targets"])):
+            weights = dict(zip(blocks.weighted, arrays[f"{i}.weights"].tolist(), strict=True))
+            process = LaplacianProcess(**{field.name: arrays[f"{i}.{field.name}"][()] for field in fields(LaplacianProcess)})
+            learned.append(Learned(arrays[f"{i}.scale"], weights, process))
+        model._set_own(arrays)
+        return model._set(learned)
 
-    def _start(self, crystals: CrystalTable) -> FloatArray:
+    @property
+    def blocks_(self) -> Blocks:
+        """Blocks of features, the added ones included."""
+        return Blocks.of(self.featurizer_, {name: scales.shape[1] for name, scales in self.extra_.items()})
+
+    def _start(self, X: FeaturizedCrystals | CrystalTable, extra: Extra, names: Sequence[str] | None) -> FloatArray:
         """Take in the training crystals and describe them."""
-        self._report(f"describe {len(crystals)} crystals")
+        n = len(X)
+        if n < MINIMUM_SAMPLES:
+            raise ValueError(f"at least {MINIMUM_SAMPLES} training crystals are needed, not {n}")
+        added = read_extra(extra, n)
+        scales = learn_scales(added)
+        self.names_ = checked_names(names, n)
+        self._report(f"describe {n} crystals")
         self.featurizer_ = ChemistryFeaturizer()
-        self.crystals_ = crystals
-        return self._features(crystals)
+        self.extra_ = scales
+        self.crystals_ = table_of(X)
+        return self._features(X, standardised(added, scales, n))
 
     def _settings(self) -> Settings:
         own = {field.name: getattr(self, field.name) for field in fields(Settings) if field.name != "report"}
         return Settings(**own, report=self._report)
 
-    def _set(self, learned: Learned) -> Self:
-        self.learned_, self.weights_ = learned, learned.weights
-        self.noise_, self.residuals_ = learned.process.noise, learned.process.residuals
+    def _set(self, learned: Sequence[Learned]) -> Self:
+        """Take what was learned of each property, and show that of a single one as such."""
+        self.learned_ = tuple(learned)
+        processes = [one.process for one in learned]
+        single = len(learned) == 1
+        self.weights_: Any = learned[0].weights if single else [one.weights for one in learned]
+        self.noise_ = processes[0].noise if single else np.stack([process.noise for process in processes], axis=1)
+        self.residuals_ = processes[0].residuals if single else np.stack([process.residuals for process in processes], axis=1)
         return self
+
+    def _known_values(self, number: int) -> NDArray[Any]:
+        """Give a property of the training crystals."""
+        return self.y_ if self.y_.ndim == 1 else self.y_[:, number]
+
+    def _target_number(self, target: int | str) -> int:
+        names = self.target_names_ or []
+        if isinstance(target, str):
+            if target not in names:
+                known = ", ".join(names) or f"none: give its number, 0 to {len(self.learned_) - 1}"
+                raise ValueError(f"there is no target {target!r}; the names of the targets are {known}")
+            return names.index(target)
+        return check_whole("target", target, low=0, high=len(self.learned_) - 1)
+
+    def _own_arrays(self) -> dict[str, NDArray[Any]]:
+        """Give what a model of this class saves on top."""
+        return {}
+
+    def _set_own(self, arrays: dict[str, Any]) -> None:
+        """Read what :meth:`_own_arrays` gave."""
 
     def _check_parameters(self) -> None:
         for name, least in (("tune_samples", MINIMUM_SAMPLES), ("tune_iterations", 0), ("robust_rounds", 0), ("n_local", 2)):
@@ -178,21 +259,39 @@ class KernelModel(BaseEstimator):
         if self.progress is not None:
             self.progress(text)
 
-    def _features(self, crystals: CrystalTable) -> FloatArray:
+    def _features(self, X: FeaturizedCrystals | CrystalTable, added: FloatArray) -> FloatArray:
+        """Describe crystals, if it isn't done yet, and put added features beside."""
         threads = n_threads(self.n_jobs)
-        if self.featurizer_.n_jobs != threads:
-            self.featurizer_.set_n_jobs(threads)
-        return self.featurizer_.featurize_many(crystals, pbar=False)
+        if isinstance(X, FeaturizedCrystals):
+            features = X.features
+        else:
+            featurizer = ChemistryFeaturizer()
+            featurizer.set_n_jobs(threads)
+            features = featurizer.featurize_many(X, pbar=False)
+        return np.concatenate([features, added], axis=1) if added.size else features
 
-    def _read(self, X: Any) -> tuple[CrystalTable, NDArray[np.float32]]:
+    def _read(self, X: Any, extra: Extra) -> tuple[CrystalTable, FloatArray]:
+        """Give structures as a table, and their features, the added ones included."""
         self._check_fitted()
-        crystals = as_table(X)
+        X = as_known(X)
+        crystals = table_of(X)
+        added = standardised(read_extra(extra, len(crystals)), self.extra_, len(crystals))
         warn_of_ghosts(crystals)
-        features = self._features(crystals)
+        features = self._features(X, added)
         unseen = np.setdiff1d(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
         if len(unseen):
             symbols = ", ".join(species_symbol(int(number)) for number in unseen)
             warnings.warn(
-                f"no training crystal holds {symbols}: predictions with it are uncertain, and their intervals widened", stacklevel=3
+                f"no training crystal holds {symbols}: predictions with it are uncertain, and their intervals widened", stacklevel=4
             )
-        return crystals, self.learned_.vectors(features)
+        return crystals, features
+
+
+def as_known(X: Any) -> FeaturizedCrystals | CrystalTable:
+    """Give structures of any kind as a table, with their features if they have been described."""
+    return X if isinstance(X, FeaturizedCrystals) else as_table(X)
+
+
+def table_of(X: FeaturizedCrystals | CrystalTable) -> CrystalTable:
+    """Give the table of crystals that may have been described."""
+    return X.crystals if isinstance(X, FeaturizedCrystals) else X

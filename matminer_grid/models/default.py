@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from matminer_grid._validation import check_choice, check_whole
 from matminer_grid.datasets import load_mp_elasticity_table
@@ -75,7 +76,9 @@ def default_model(
     if limit is not None:
         rows = np.sort(np.random.default_rng(0).choice(rows, min(limit, len(rows)), replace=False))
     data = load_mp_elasticity_table()
-    model = GRIDKernelRegressor(progress=progress).fit(data.crystals[rows], getattr(data, target)[rows])
+    model = GRIDKernelRegressor(log_target=True, progress=progress).fit(
+        data.crystals[rows], pd.Series(getattr(data, target)[rows], name=target), names=data.material_id[rows].tolist()
+    )
     if limit is None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from matminer_grid.crystals.composition import cumulative_fractions
 from matminer_grid.featurizers import GRIDFeaturizer
-from matminer_grid.models._distances import FAMILIES
+from matminer_grid.models._distances import EXTRA, FAMILIES
 from matminer_grid.similarity.grid import grid_emd_by_group
 
 if TYPE_CHECKING:
@@ -40,4 +40,6 @@ def published_distances(crystal: Crystal, known: list[Crystal]) -> dict[str, Flo
 def parts_by_family(vector: NDArray[np.float32], known: NDArray[np.float32], blocks: dict[str, slice]) -> dict[str, FloatArray]:
     """Parts of the distance that the process sees, by what the blocks of features describe."""
     apart = np.abs(known - vector).astype(np.float64)
-    return {family: np.sum([apart[:, blocks[name]].sum(axis=1) for name in names], axis=0) for family, names in FAMILIES.items()}
+    added = tuple(name for name in blocks if name.startswith(EXTRA))
+    families = FAMILIES | ({"extra": added} if added else {})
+    return {family: np.sum([apart[:, blocks[name]].sum(axis=1) for name in names], axis=0) for family, names in families.items()}

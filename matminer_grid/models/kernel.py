@@ -9,18 +9,20 @@ from scipy.special import ndtr, ndtri
 from sklearn.base import RegressorMixin
 
 from matminer_grid._validation import check_number
-from matminer_grid.crystals.inputs import as_table
 from matminer_grid.featurizers._elemental import element_numbers
-from matminer_grid.models._checks import checked_targets
-from matminer_grid.models.base import MINIMUM_SAMPLES, KernelModel
+from matminer_grid.models._checks import checked_targets, target_names
+from matminer_grid.models._logarithm import log_is_better
+from matminer_grid.models.base import KernelModel, as_known
 from matminer_grid.models.learned import Learned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from matminer_grid.crystals.table import CrystalTable
+    from matminer_grid.models.base import Extra
+    from matminer_grid.models.process import LaplacianProcess
 
     FloatArray = NDArray[np.float64]
 
@@ -37,8 +39,9 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
 
     Parameters
     ----------
-    log_target : bool, default True
-        Whether the process describes log10 y, so that y must be above 0.
+    log_target : bool or "auto", default "auto"
+        Whether the process describes log10 y, so that y must be above 0. "auto" decides for each property: where all values are
+        above 0 and the logarithm has the smaller leave-one-out error.
     tune_samples : int, default 1200
         Number of training crystals in the search for weights.
     tune_iterations : int, default 12
@@ -56,15 +59,19 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
 
     Attributes
     ----------
-    weights_ : dict of str to float
+    weights_ : dict of str to float, or list of them for several properties
         Weight of each block of features, or of single features; blocks are scaled to the mean distance 1 between training crystals.
-    noise_ : ndarray of shape (n_samples,)
+    noise_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Variance of each training value relative to the process; large for outliers.
-    residuals_ : ndarray of shape (n_samples,)
-        Training value minus leave-one-out prediction, in log10 y if `log_target`.
+    residuals_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        Training value minus leave-one-out prediction, in log10 y where that was learned.
+    log_target_ : bool, or list of bool for several properties
+        Whether log10 y was learned.
     crystals_ : CrystalTable
         The training crystals.
-    y_ : ndarray of shape (n_samples,)
+    names_, target_names_ : list of str or None
+        What they and the properties are called.
+    y_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Their property.
 
     References
@@ -74,6 +81,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> from matminer_grid.models import GRIDKernelRegressor
     >>> data = load_mp_elasticity_table()
@@ -81,12 +89,20 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     >>> K, std = model.predict(data.crystals[:5], return_std=True)
     >>> K.shape, std.shape
     ((5,), (5,))
+
+    Several properties, and a descriptor of one's own:
+
+    >>> moduli = np.stack([data.K_VRH[:300], data.G_VRH[:300]], axis=1)
+    >>> extra = {"anisotropy": data.elastic_anisotropy[:300]}
+    >>> model = GRIDKernelRegressor(tune_iterations=0).fit(data.crystals[:300], moduli, extra=extra)
+    >>> model.predict(data.crystals[:5], extra={"anisotropy": data.elastic_anisotropy[:5]}).shape
+    (5, 2)
     """
 
     def __init__(
         self,
         *,
-        log_target: bool = True,
+        log_target: bool | str = "auto",
         tune_samples: int = 1200,
         tune_iterations: int = 12,
         robust_rounds: int = 2,
@@ -104,38 +120,50 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def fit(self, X: Any, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: ArrayLike, *, extra: Extra = None, names: Sequence[str] | None = None) -> Self:
         """Learn from known crystals.
 
         Parameters
         ----------
         X : list, tuple, array, Series or one-column DataFrame of Structure or Crystal; or CrystalTable
             At least 20.
-        y : array-like of shape (n_samples,) or (n_samples, 1)
-            Their property, in any unit; above 0 if `log_target`.
+        y : array-like of shape (n_samples,), (n_samples, 1) or (n_samples, n_targets)
+            Their property, in any unit, or several. A Series or DataFrame names them.
+        extra : dict of str to array-like of shape (n_samples,) or (n_samples, width), optional
+            Descriptors of your own, such as computed energies or latent vectors, by name. Each is one more block of features, whose
+            columns are standardised by their median and quartiles, and whose weight is found like the others'. Predictions then
+            need them too.
+        names : sequence of str, optional
+            What the crystals are called, for :meth:`explain` and files.
 
         Raises
         ------
         TypeError, ValueError
-            A parameter, a structure or `y` is invalid.
+            A parameter, a structure, `y` or `extra` is invalid.
         """
         self._check_parameters()
-        crystals = as_table(X)
-        n = len(crystals)
-        targets = checked_targets(y, n)
-        if n < MINIMUM_SAMPLES:
-            raise ValueError(f"at least {MINIMUM_SAMPLES} training crystals are needed, not {n}")
-        if self.log_target and targets.min() <= 0:
-            row = int(targets.argmin())
-            raise ValueError(
-                f"y[{row}] is {targets[row]:g}; with log_target=True all values must be above 0: leave such crystals out"
-            )
-        features = self._start(crystals)
+        if self.log_target not in {True, False, "auto"}:
+            raise ValueError(f'log_target must be True, False or "auto", not {self.log_target!r}')
+        X = as_known(X)
+        targets = checked_targets(y, len(X))
+        self.target_names_ = target_names(y)
+        columns = targets.reshape(len(targets), -1).T
+        features = self._start(X, extra, names)
         self.y_ = targets
-        values = np.log10(targets) if self.log_target else targets
-        return self._set(Learned.fit(features, values, self.featurizer_, self._settings()))
+        labels = self._labels(columns)
+        blocks, settings = self.blocks_, self._settings()
+        for label, values in zip(labels, columns, strict=True):
+            self._check_values(label, values)
+        self._logs, learned = [], []
+        for label, values in zip(labels, columns, strict=True):
+            if len(columns) > 1:
+                self._report(f"learn {label}")
+            log = log_is_better(features, values, blocks, settings) if self.log_target == "auto" else bool(self.log_target)
+            self._logs.append(log)
+            learned.append(Learned.fit(features, np.log10(values) if log else values, blocks, settings))
+        return self._set(learned)
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Any, return_std: bool = False, *, extra: Extra = None) -> Any:
         """Predict the property of structures.
 
         Parameters
@@ -143,11 +171,13 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         X : structures, as for :meth:`fit`
         return_std : bool, default False
             Whether to give the standard deviation too: half the width of the interval that covers 68.3 %.
+        extra : dict of str to array-like, optional
+            The descriptors that :meth:`fit` got, of these structures.
 
         Returns
         -------
-        ndarray of shape (n_samples,), or two of them
-            In the unit of the training values. With `log_target` the prediction is the median.
+        ndarray of shape (n_samples,) or (n_samples, n_targets), or two of them
+            In the unit of the training values. Where their logarithm was learned the prediction is the median.
 
         Warns
         -----
@@ -157,38 +187,72 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         Raises
         ------
         sklearn.exceptions.NotFittedError, TypeError, ValueError
-            Called before :meth:`fit`; or a structure is invalid.
+            Called before :meth:`fit`; a structure is invalid; or `extra` lacks what the model learned from, or has more.
         """
-        crystals, vectors = self._read(X)
-        values, variances = self.learned_.process.predict(vectors, self.n_local if return_std else 0, self.n_jobs)
         if not return_std:
-            return self._to_unit(values)
-        half = self._half_widths(crystals, variances, 2 * ndtr(1.0) - 1)
-        return self._to_unit(values), (self._to_unit(values + half) - self._to_unit(values - half)) / 2
+            return self._predict(X, extra)[0]
+        values, (lower, upper) = self._predict(X, extra, 2 * ndtr(1.0) - 1)
+        return values, (upper - lower) / 2
 
-    def predict_interval(self, X: Any, coverage: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    def predict_interval(self, X: Any, coverage: float = 0.95, *, extra: Extra = None) -> tuple[FloatArray, FloatArray]:
         """Give the intervals that hold the property with a probability between 0 and 1, the coverage.
 
-        They are calibrated on the leave-one-out residuals. `X`, errors and warnings are those of :meth:`predict`.
+        They are calibrated on the leave-one-out residuals. `X`, `extra`, errors and warnings are those of :meth:`predict`.
 
         Returns
         -------
-        lower, upper : ndarray of shape (n_samples,)
+        lower, upper : ndarray of shape (n_samples,) or (n_samples, n_targets)
         """
         if not 0 < check_number("coverage", coverage) < 1:
             raise ValueError(f"coverage must lie between 0 and 1, not {coverage!r}")
-        crystals, vectors = self._read(X)
-        values, variances = self.learned_.process.predict(vectors, self.n_local, self.n_jobs)
-        half = self._half_widths(crystals, variances, coverage)
-        return self._to_unit(values - half), self._to_unit(values + half)
+        return self._predict(X, extra, coverage)[1]
 
-    def _half_widths(self, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
+    @property
+    def log_target_(self) -> bool | list[bool]:
+        """Whether log10 y was learned."""
+        self._check_fitted()
+        return self._logs[0] if len(self._logs) == 1 else list(self._logs)
+
+    def _predict(self, X: Any, extra: Extra, *coverages: float) -> list[Any]:
+        """Give predictions and, for each coverage, the ends of intervals; with a column for each property if there are several."""
+        crystals, features = self._read(X, extra)
+        found = []
+        for learned, log in zip(self.learned_, self._logs, strict=True):
+            n_local = self.n_local if coverages else 0
+            values, variances = learned.process.predict(learned.vectors(features), n_local, self.n_jobs)
+            halves = [self._half_widths(learned.process, crystals, variances, coverage) for coverage in coverages]
+            ends = [values, *(end for half in halves for end in (values - half, values + half))]
+            found.append([10**one if log else one for one in ends])
+        flat = found[0] if self.y_.ndim == 1 else [np.stack(columns, axis=1) for columns in zip(*found, strict=True)]
+        return [flat[0], *zip(flat[1::2], flat[2::2], strict=True)]
+
+    def _labels(self, columns: FloatArray) -> list[str]:
+        """Name the properties for messages."""
+        if len(columns) == 1:
+            return ["y"]
+        names = self.target_names_ or [""] * len(columns)
+        return [f"y[:, {i}]{f' ({name})' if name else ''}" for i, name in enumerate(names)]
+
+    def _check_values(self, label: str, values: FloatArray) -> None:
+        if values.min() == values.max():
+            raise ValueError(f"{label} is the same for all crystals, {values[0]:g}: there is nothing to learn")
+        if self.log_target is True and values.min() <= 0:
+            place = label.replace("[:", f"[{values.argmin()}") if "[:" in label else f"{label}[{values.argmin()}]"
+            raise ValueError(
+                f"{place} is {values.min():g}; with log_target=True all values must be above 0: "
+                'say log_target=False or "auto", or leave such crystals out'
+            )
+
+    def _half_widths(self, process: LaplacianProcess, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
         """Give those of the process, widened by the share of species that no training crystal holds."""
         owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
         unseen = ~np.isin(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
         share = np.bincount(owner, weights=unseen, minlength=len(crystals)) / np.diff(crystals.species_offsets)
-        widening = share * ndtri((1 + coverage) / 2) ** 2 * self.learned_.process.targets.var()
-        return np.sqrt(self.learned_.process.half_widths(variances, coverage) ** 2 + widening)
+        widening = share * ndtri((1 + coverage) / 2) ** 2 * process.targets.var()
+        return np.sqrt(process.half_widths(variances, coverage) ** 2 + widening)
 
-    def _to_unit(self, values: FloatArray) -> FloatArray:
-        return 10**values if self.log_target else values
+    def _own_arrays(self) -> dict[str, NDArray[Any]]:
+        return {"logs": np.array(self._logs)}
+
+    def _set_own(self, arrays: dict[str, Any]) -> None:
+        self._logs = arrays["logs"].tolist()

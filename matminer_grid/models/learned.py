@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matminer_grid.models._distances import START_WEIGHTS, feature_scales, weighted_blocks
+from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.process import LaplacianProcess, tune
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from matminer_grid.featurizers import ChemistryFeaturizer
+    from matminer_grid.models._distances import Blocks
 
     FloatArray = NDArray[np.float64]
 
@@ -50,11 +50,11 @@ class Learned:
     process: LaplacianProcess
 
     @classmethod
-    def fit(cls, features: FloatArray, values: FloatArray, featurizer: ChemistryFeaturizer, settings: Settings) -> Learned:
+    def fit(cls, features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings) -> Learned:
         """Learn the values of crystals from their features, each at its place."""
         random = np.random.default_rng(settings.random_state)
         settings.report("find the weights of the distances")
-        scale, weights, noise = _search(features, values, featurizer, settings, random)
+        scale, weights, noise = _search(features, values, blocks, settings, random)
         vectors = (features * scale).astype(np.float32)
         n_jobs = settings.n_jobs
         process = LaplacianProcess.fit(
@@ -70,23 +70,22 @@ class Learned:
 
 
 def _search(
-    features: FloatArray, values: FloatArray, featurizer: ChemistryFeaturizer, settings: Settings, random: np.random.Generator
+    features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings, random: np.random.Generator
 ) -> tuple[FloatArray, dict[str, float], float]:
     """Find the scale of each feature, the weights of the blocks, and the noise."""
-    scale = feature_scales(features, featurizer, random)
-    blocks = weighted_blocks(featurizer)
+    scale = feature_scales(features, blocks, random)
     sample = random.permutation(len(values))[: settings.tune_samples]
     found, noise = tune(
         (features[sample] * scale).astype(np.float32),
         values[sample],
-        list(blocks.values()),
-        np.array([START_WEIGHTS[name.split(": ")[0]] for name in blocks]),
+        list(blocks.weighted.values()),
+        blocks.start,
         START_NOISE,
         iterations=settings.tune_iterations,
         prior=PRIOR / len(sample),
         n_jobs=settings.n_jobs,
     )
-    weights = dict(zip(blocks, found.tolist(), strict=True))
-    for name, block in blocks.items():
+    weights = dict(zip(blocks.weighted, found.tolist(), strict=True))
+    for name, block in blocks.weighted.items():
         scale[block] *= weights[name]
     return scale, weights, noise

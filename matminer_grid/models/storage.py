@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file's layout."""
 
 
@@ -29,14 +29,26 @@ def save_arrays(path: str | Path, kind: str, parameters: Mapping[str, Any], arra
         np.savez(file, header=np.array(text), **arrays)  # type: ignore[arg-type]
 
 
+def kind_of(path: str | Path) -> str:
+    """Name the class whose model a file holds; a ValueError says why it holds none."""
+    return str(_read(path)[0]["kind"])
+
+
 def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the parameters and arrays that :func:`save_arrays` wrote; a ValueError says why a file is no such model."""
+    header, arrays = _read(path, with_arrays=True)
+    if header["kind"] != kind:
+        raise ValueError(f"{path} holds a {header['kind']}, no {kind}")
+    return header["parameters"], arrays
+
+
+def _read(path: str | Path, with_arrays: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             found = (header.get("format", 1), header["version"])
             if found == (FORMAT, __version__):
-                arrays = {name: file[name] for name in header["arrays"]}
+                arrays = {name: file[name] for name in header["arrays"]} if with_arrays else {}
     except (zipfile.BadZipFile, AttributeError, KeyError, EOFError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is cut short or no model of matminer-grid ({error}); delete it and train anew") from error
     if found != (FORMAT, __version__):
@@ -44,9 +56,7 @@ def load_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
             f"{path} was written in format {found[0]} by matminer-grid {found[1]}; this is {__version__}, which reads format "
             f"{FORMAT}: train anew"
         )
-    if header["kind"] != kind:
-        raise ValueError(f"{path} holds a {header['kind']}, no {kind}")
-    return header["parameters"], arrays
+    return header, arrays
 
 
 def _plain(value: Any) -> Any:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 PARTS = ("structure", "composition", "bonding", "stiffness")
-"""Columns of the parts of a distance, from the axis outwards."""
+"""Columns of the parts of a distance, from the axis outwards; "extra" comes behind them where the model has it."""
 
-HATCHES = ("", "///", "...", "xxx")
+HATCHES = ("", "///", "...", "xxx", "|||")
 """Fillings that tell the parts apart without colour."""
 
 
@@ -113,8 +113,9 @@ def _draw_shares(ax: Axes, explanation: pd.DataFrame, names: list[str]) -> None:
 def _draw_parts(ax: Axes, known: pd.DataFrame) -> None:
     places = np.arange(len(known))
     left = np.zeros(len(known))
-    colors = mpl.colormaps["cividis"](np.linspace(0.15, 0.95, len(PARTS)))
-    for name, color, hatch in zip(PARTS, colors, HATCHES, strict=True):
+    parts = [*PARTS, "extra"] if "extra" in known else PARTS
+    colors = mpl.colormaps["cividis"](np.linspace(0.15, 0.95, len(parts)))
+    for name, color, hatch in zip(parts, colors, HATCHES, strict=False):
         width = known[name].to_numpy(dtype=np.float64)
         ax.barh(places, width, left=left, color=color, hatch=hatch, edgecolor="black", linewidth=0.6, label=name)
         left += width

@@ -119,7 +119,7 @@ class TestParity:
 
     def test_errors_and_units_are_written(self):
         ax = plot_parity([10, 20, 30], [10, 21, 38], unit="meV", quantity="gap")
-        assert ax.texts[0].get_text() == "MAE 3.0 meV\nmedian 1.0 meV\n$n$ = 3"
+        assert ax.texts[0].get_text() == "MAE 3 meV\nmedian 1 meV\n$n$ = 3"
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("True gap (meV)", "Predicted gap (meV)")
         assert ax.figure.axes[1].get_ylabel() == "Number of crystals"
 

@@ -15,6 +15,7 @@ from matminer_grid.cli.features import featurize
 from matminer_grid.cli.index import index
 from matminer_grid.cli.models import predict
 from matminer_grid.cli.similarity import duplicates, similar
+from matminer_grid.cli.train import train
 
 __all__ = ["app"]
 
@@ -32,7 +33,7 @@ class _Group(TyperGroup):
 app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
 app.add_typer(index, name="index")
-for command in (featurize, predict, similar, compare, duplicates, evaluate):
+for command in (featurize, predict, train, similar, compare, duplicates, evaluate):
     app.command()(command)
 
 

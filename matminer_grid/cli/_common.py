@@ -6,7 +6,7 @@ import inspect
 import sys
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,6 +92,11 @@ class Readings:
     crystals: CrystalTable
     warnings: list[list[str]]
     n_failed: int = 0
+    rows: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take note of the numbers of what was read; `rows` are those of what is left."""
+        self.rows = list(range(len(self.names)))
 
     def keep_described(self, describe: Callable[[Any], Any]) -> Any:
         """Describe the crystals; those that can't be are named on the error stream and left out, and cost the others nothing."""
@@ -106,6 +111,7 @@ class Readings:
                 typer.echo(f"{self.names[i]}: {reason}", err=True)
             kept = [i for i in range(len(self.crystals)) if i not in bad]
             self.names, self.warnings = [self.names[i] for i in kept], [self.warnings[i] for i in kept]
+            self.rows = [self.rows[i] for i in kept]
             self.crystals = self.crystals[kept]
             self.n_failed += len(bad)
         raise typer.Exit(FAILED)

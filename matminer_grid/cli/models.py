@@ -3,87 +3,167 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path  # noqa: TC003  typer reads the annotations
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from matminer_grid.cli._common import Strict, clear_errors, print_table, read_files, stages
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEPS = 20
+"""Of the last digit that is printed, within an interval."""
+
 
 def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Structure files, folders and archives.")],
     *,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A model that train has kept; those of K and G by default.")
+    ] = None,
     neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=0, help="Known materials to list.")] = 5,
     coverage: Annotated[float, typer.Option(min=0.01, max=0.99, help="Probability of the intervals.")] = 0.95,
     limit: Annotated[int | None, typer.Option(min=20, help="Train on so many entries only, for a quick look.")] = None,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Predict bulk and shear modulus with intervals, and tell the known materials that the prediction rests on.
+    """Predict bulk and shear modulus with intervals, or what a model of yours tells, and list the crystals that it rests on.
 
     The models of the embedded data are trained when they are first needed, in two or three minutes, and kept in the user's cache.
     """
     import warnings
 
-    from matminer_grid.datasets import load_mp_elasticity_table
-    from matminer_grid.featurizers.chemistry import ChemistryFeaturizer
-    from matminer_grid.models.default import TARGETS, clean_rows, default_model
+    from matminer_grid.models import GRIDKernelRegressor
 
     with clear_errors(), warnings.catch_warnings(), stages(as_json) as progress:
         warnings.simplefilter("ignore")
+        if model is not None and limit is not None:
+            raise ValueError("--limit is for the models of the embedded data: leave it out with --model")
         read = read_files(inputs, strict=strict)
-        read.keep_described(lambda some: ChemistryFeaturizer().featurize_many(some, pbar=False))
-        crystals = read.crystals
-        models = {}
+        described = read.keep_described(GRIDKernelRegressor().describe)
+        sources = embedded_sources(limit, progress) if model is None else sources_of(model)
         answers: list[dict[str, Any]] = [
             {"file": name, "formula": crystal.formula, "warnings": found}
-            for name, crystal, found in zip(read.names, crystals, read.warnings, strict=True)
+            for name, crystal, found in zip(read.names, read.crystals, read.warnings, strict=True)
         ]
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", ".*sites nearer than")  # said when the files were read
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
-        for target in TARGETS:
-            models[target] = default_model(target, limit=limit, progress=progress)
-            values = models[target].predict(crystals)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the same as just now
-                intervals = zip(*models[target].predict_interval(crystals, coverage), strict=True)
-            for answer, value, (lower, upper) in zip(answers, values, intervals, strict=True):
-                answer[target] = {"value": round(float(value), 2), "interval": [round(float(lower), 2), round(float(upper), 2)]}
+        for source in sources:
+            for answer, found in zip(answers, source.predict(described, coverage), strict=True):
+                answer[source.name] = found
+            warnings.simplefilter("ignore" if model is not None else "always")  # one model's properties have one set of warnings
         if neighbors:
             warnings.simplefilter("ignore")
-            ids = None if limit else load_mp_elasticity_table().material_id[clean_rows()]
-            for answer, crystal in zip(answers, crystals, strict=True):
-                answer["rests_on"] = rests_on(models["K_VRH"], crystal, neighbors, ids)
+            for answer, crystal in zip(answers, read.crystals, strict=True):
+                answer["rests_on"] = rests_on(sources[0], crystal, neighbors, "material_id" if model is None else "name")
     if as_json:
         typer.echo(json.dumps(answers))
     else:
         for answer in answers:
-            show_prediction(answer, coverage)
+            show_prediction(answer, sources, coverage)
     read.end()
 
 
-def rests_on(model: Any, crystal: Any, n: int, ids: Any) -> list[dict[str, Any]]:
-    """List the training crystals of the largest share in a prediction of the bulk modulus."""
-    table = model.explain(crystal, n).iloc[:-1]
+class Source(NamedTuple):
+    """One property, or classes, and the model that tells it."""
+
+    name: str
+    model: Any
+    column: int = 0
+    unit: str = ""
+
+    def predict(self, described: Any, coverage: float) -> list[dict[str, Any]]:
+        """Give value and interval of each crystal, or its class and their probabilities."""
+        if hasattr(self.model, "predict_proba"):
+            classes = self.model.classes_.tolist()
+            found = []
+            for row in self.model.predict_proba(described).tolist():
+                probabilities = {str(name): round(p, 4) for name, p in zip(classes, row, strict=True)}
+                found.append({"value": classes[row.index(max(row))], "probabilities": probabilities})
+            return found
+        values, (lower, upper) = self.model._predict(described, None, coverage)
+        columns = [values, lower, upper] if values.ndim == 1 else [one[:, self.column] for one in (values, lower, upper)]
+        return [
+            {"value": shortened(value), "interval": [shortened(low), shortened(high)]}
+            for value, low, high in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
+
+def embedded_sources(limit: int | None, progress: Callable[[str], None]) -> list[Source]:
+    """Load or train the models of the embedded data."""
+    from matminer_grid.models.default import TARGETS, default_model
+
+    return [Source(target, default_model(target, limit=limit, progress=progress), unit="GPa") for target in TARGETS]
+
+
+def sources_of(path: Path) -> list[Source]:
+    """Load a model, and list what it tells."""
+    from matminer_grid.models import load_model
+    from matminer_grid.models.base import KernelModel
+
+    model = load_model(path)
+    if not isinstance(model, KernelModel):
+        raise TypeError(f"{path} holds a {type(model).__name__}, for Python's load_model; --model needs one that train keeps")
+    if model.extra_:
+        raise ValueError(
+            f"{path}: the model was trained with descriptors that files don't hold, {', '.join(model.extra_)}: predict with it in "
+            "Python, where predict(..., extra=...) takes them"
+        )
+    if hasattr(model, "classes_"):
+        return [Source(model.property_ or "class", model)]
+    n = len(model.learned_)
+    names = model.target_names_ or (["value"] if n == 1 else [f"value {i}" for i in range(n)])
+    return [Source(name, model, i) for i, name in enumerate(names)]
+
+
+def rests_on(source: Source, crystal: Any, n: int, key: str) -> list[dict[str, Any]]:
+    """List the training crystals of the largest share in a prediction."""
+    table = source.model.explain(crystal, n, target=source.column).iloc[:-1]
     out = []
     for line in table.to_dict("records"):
-        entry = {"material_id": str(ids[line["row"]])} if ids is not None else {}
-        entry |= {"formula": line["formula"], "K_VRH": line["value"], "share": round(line["share"], 4)}
+        entry = {key: line["name"]} if "name" in line else {}
+        value = line["value"]
+        entry |= {"formula": line["formula"], source.name: shortened(value) if isinstance(value, float) else value}
+        entry |= {"share": round(line["share"], 4)}
         out.append(entry | {name: round(line[name], 4) for name in ("grid_emd", "composition_emd")})
     return out
 
 
-def show_prediction(answer: dict[str, Any], coverage: float) -> None:
+def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: float) -> None:
     """Print one prediction and what it rests on."""
     typer.echo(f"{answer['file']}: {answer['formula']}")
-    for target in ("K_VRH", "G_VRH"):
-        value, (lower, upper) = answer[target]["value"], answer[target]["interval"]
-        typer.echo(f"  {target} {value:.4g} GPa, {coverage:.0%} between {lower:.4g} and {upper:.4g}")
+    for source in sources:
+        found = answer[source.name]
+        if "probabilities" in found:
+            told = ", ".join(f"{name} {p:.0%}" for name, p in found["probabilities"].items())
+            typer.echo(f"  {source.name} {found['value']}: {told}")
+            continue
+        low, high = found["interval"]
+        value, low, high = (in_digits(number, high - low) for number in (found["value"], low, high))
+        typer.echo(f"  {source.name} {f'{value} {source.unit}'.strip()}, {coverage:.0%} between {low} and {high}")
     known = answer.get("rests_on", [])
     if known:
         keys = list(known[0])
         print_table(
             keys, [[f"{line[key]:g}" if isinstance(line[key], float) else str(line[key]) for key in keys] for line in known]
         )
+        if any(line["share"] < 0 for line in known):
+            typer.echo("  a share below 0 corrects for what nearer crystals already say")
+
+
+def shortened(value: float) -> float:
+    """Round to six digits."""
+    return float(f"{value:.6g}")
+
+
+def in_digits(value: float, width: float) -> str:
+    """Write a number with the digits that an interval of a width warrants, one at least."""
+    decimals = math.ceil(-math.log10(width / STEPS)) if width > 0 and math.isfinite(width) else 2
+    if value:
+        decimals = max(decimals, -math.floor(math.log10(abs(value))))
+    rounded = round(value, decimals) + 0.0
+    return f"{rounded:.{decimals}f}" if 0 < decimals < 7 else f"{rounded:g}" if decimals > 0 else f"{rounded:.0f}"

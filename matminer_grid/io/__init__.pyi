@@ -6,5 +6,7 @@ from .files import find_structure_files as find_structure_files
 from .files import read_structures_from as read_structures_from
 from .parquet import load_crystals as load_crystals
 from .parquet import read_provenance as read_provenance
+from .properties import LabelledCrystals as LabelledCrystals
+from .properties import read_labelled as read_labelled
 from .records import StructureRecord as StructureRecord
 from .structure_json import crystal_from_dict as crystal_from_dict

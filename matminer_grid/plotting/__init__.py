@@ -4,6 +4,7 @@ Functions named ``plot_...`` draw with matplotlib, into given axes or a figure o
 ``plotly_...`` make figures to look into with the mouse, where each point tells its name.
 """
 
+from matminer_grid.plotting.calibration import plot_calibration
 from matminer_grid.plotting.comparison import plot_parts, plot_site_matches
 from matminer_grid.plotting.explanation import plot_explanation
 from matminer_grid.plotting.grid import ROW_FILL, plot_grid, plot_rdf
@@ -14,6 +15,7 @@ from matminer_grid.plotting.similarity import plot_dissimilarity_matrix, plot_em
 
 __all__ = [
     "ROW_FILL",
+    "plot_calibration",
     "plot_dissimilarity_matrix",
     "plot_emd_by_group",
     "plot_explanation",

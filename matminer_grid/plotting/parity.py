@@ -34,7 +34,7 @@ def plot_parity(
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure. A colour bar is set beside it.
     unit : str, default "GPa"
-        Unit of the values.
+        Unit of the values; "" for none.
     quantity : str, default "bulk modulus"
         What the values are, for the axis labels.
     log : bool, default False
@@ -81,11 +81,12 @@ def plot_parity(
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)
     errors = np.abs(predicted - true)
-    text = f"MAE {errors.mean():.1f} {unit}\nmedian {np.median(errors):.1f} {unit}\n$n$ = {len(true):,}"
-    ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", ha="left", zorder=4)
+    texts = [f"MAE {errors.mean():.3g} {unit}".strip(), f"median {np.median(errors):.3g} {unit}".strip(), f"$n$ = {len(true):,}"]
+    ax.text(0.04, 0.96, "\n".join(texts), transform=ax.transAxes, va="top", ha="left", zorder=4)
     ax.legend(loc="lower right", frameon=False)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    ax.set(xlabel=f"True {quantity} ({unit})", ylabel=f"Predicted {quantity} ({unit})")
+    behind = f" ({unit})" if unit else ""
+    ax.set(xlabel=f"True {quantity}{behind}", ylabel=f"Predicted {quantity}{behind}")
     if log:
         ax.xaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_major_formatter("{x:g}")

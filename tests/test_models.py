@@ -9,13 +9,15 @@ from pymatgen.core import Lattice, Molecule, Structure
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
+from threadpoolctl import threadpool_limits
 
 from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable
 from matminer_grid.datasets import load_mp_elasticity_table
-from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
+from matminer_grid.kernels.manhattan import manhattan_tile
 from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor, GRIDNeighborsRegressor
 from matminer_grid.models._extra import learn_scales, standardised
 from matminer_grid.models.default import cached_file, clean_rows, default_model
+from matminer_grid.models.learned import Learned, distinct
 from matminer_grid.models.process import LaplacianProcess, covariance, outlier_factors, tune
 from matminer_grid.models.storage import load_arrays, save_arrays
 from tests.conftest import rock_salt, with_dummies
@@ -54,6 +56,12 @@ def quiet_predict(model, structures, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return model.predict(structures, **options)
+
+
+def quiet_interval(model, structures):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return model.predict_interval(structures)
 
 
 @pytest.mark.parametrize("model", [GRIDKernelRegressor(**SMALL), GRIDNeighborsRegressor(3, weights="distance")])
@@ -172,6 +180,70 @@ def test_outlier_loses_its_say(split):
     assert change.max() < 0.1
 
 
+class TestOneAnswer:
+    """Neither order nor duplicates of rows nor threads change predictions; the last bits of features hardly do."""
+
+    @pytest.fixture(scope="class")
+    def predict(self, split):
+        def predict(rows, **parameters):
+            model = GRIDKernelRegressor(tune_samples=100, tune_iterations=6, **parameters).fit(split[0][rows], split[1][rows])
+            return np.array([*quiet_predict(model, split[2], return_std=True), *quiet_interval(model, split[2])])
+
+        return predict
+
+    @pytest.fixture(scope="class")
+    def expected(self, predict):
+        return predict(np.arange(200), n_jobs=1)
+
+    @pytest.mark.parametrize("n_jobs", [2, 5])
+    def test_threads(self, predict, expected, n_jobs):
+        with threadpool_limits(1 if n_jobs == 5 else 3):
+            np.testing.assert_allclose(predict(np.arange(200), n_jobs=n_jobs), expected, rtol=1e-6)
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_order_and_duplicates(self, predict, expected, seed):
+        random = np.random.default_rng(seed)
+        rows = random.permutation(200)
+        np.testing.assert_allclose(predict(rows), expected, rtol=1e-6)
+        np.testing.assert_allclose(predict(np.append(rows, random.integers(0, 200, 30))), expected, rtol=1e-6)
+
+    def test_last_bits_of_features(self, fitted, split):
+        features = fitted.featurizer_.featurize_many(split[0], pbar=False)
+        values, test = np.log10(split[1]), fitted.featurizer_.featurize_many(split[2], pbar=False)
+        noise = 1 + 1e-12 * np.random.default_rng(0).normal(size=features.shape)
+        found = []
+        for known in (features, features * noise):
+            learned = Learned.fit(known, values, fitted.blocks_, fitted._settings())
+            found.append(learned.process.predict(learned.vectors(test))[0])
+        np.testing.assert_allclose(found[1], found[0], rtol=1e-3)
+
+    def test_attributes_have_the_rows_of_the_caller(self, fitted, split):
+        rows = np.append(np.random.default_rng(0).permutation(200), [7, 7])
+        model = GRIDKernelRegressor(**SMALL).fit(split[0][rows], split[1][rows])
+        np.testing.assert_allclose(model.residuals_, fitted.residuals_[rows], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(model.noise_, fitted.noise_[rows], rtol=1e-6)
+        table, own = (one.explain(split[2][3], n=4).iloc[:4] for one in (model, fitted))
+        np.testing.assert_allclose(table["share"], own["share"], rtol=1e-4)
+        assert rows[table["row"]].tolist() == own["row"].tolist()
+        assert table["formula"].tolist() == own["formula"].tolist()
+        np.testing.assert_allclose(table["value"], own["value"])
+
+
+def test_distinct_by_hand():
+    features = np.array([[2.0, 1.0], [0.0, 1.0], [2.0, 1.0 + 1e-13], [2.0, 1.0], [0.0, 1.0]])
+    rows, places = distinct(features, np.array([5.0, 1.0, 5.0, 4.0, 1.0]))
+    assert sorted(rows.tolist()) in ([0, 1, 3], [1, 2, 3])
+    assert places[0] == places[2] != places[3]
+    assert places[1] == places[4]
+    assert len(rows) == 3
+
+
+def test_copies_are_no_training_crystals(split):
+    rows = np.arange(40) % 19
+    with pytest.raises(ValueError, match="only 19 of the 40 training crystals differ; at least 20"):
+        GRIDKernelRegressor().fit(split[0][rows], split[1][rows])
+
+
 def test_linear_target(split):
     train, K, test, _ = split
     shifted = GRIDKernelRegressor(log_target=False, tune_iterations=0).fit(train[:80], K[:80] - 100)
@@ -231,11 +303,6 @@ def test_manhattan_kernels():
     manhattan_tile(x, y, out)
     np.testing.assert_allclose(out, np.abs(x[:, None] - y).sum(axis=2), rtol=1e-5)
     np.testing.assert_allclose(covariance(x, y), np.exp(-out), rtol=1e-5)
-    weights = rng.normal(size=(9, 9)).astype(np.float32)
-    weights += weights.T
-    sums = np.zeros(40, np.float32)
-    weighted_sum_of_distances(x, weights, sums)
-    np.testing.assert_allclose(sums, np.einsum("ij,ijk->k", weights, np.abs(x[:, None] - x)), rtol=1e-3, atol=1e-4)
 
 
 def test_leave_one_out_in_closed_form():
@@ -419,7 +486,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
         GRIDKernelRegressor.load(path)
     path.write_bytes(whole)
     monkeypatch.setattr("matminer_grid.models.storage.__version__", "0.0.0")
-    with pytest.raises(ValueError, match=r"written in format 3 by matminer-grid .*this is 0\.0\.0.*train anew"):
+    with pytest.raises(ValueError, match=r"written in format 4 by matminer-grid .*this is 0\.0\.0.*train anew"):
         GRIDKernelRegressor.load(path)
     with pytest.raises(NotFittedError):
         GRIDKernelRegressor().save(path)
@@ -428,7 +495,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 3: train anew"),
+        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 4: train anew"),
         ({"header": "[3]"}, "no model of matminer-grid"),
         ({"features": np.ones(3)}, "no model of matminer-grid"),
     ],

@@ -23,16 +23,6 @@ def manhattan_tile(left, right, out):
                 out[i, j] = total
 
 
-@jit_sums
-def weighted_sum_of_distances(vectors, weights, out):
-    """Fill out (d,) with the sums over all pairs of weights[i, j] * abs(vectors[i, k] - vectors[j, k]), weights symmetric."""
-    for i in range(vectors.shape[0]):
-        for j in range(i):
-            weight = 2 * weights[i, j]
-            for k in range(vectors.shape[1]):
-                out[k] += weight * abs(vectors[i, k] - vectors[j, k])
-
-
 @jit
 def quantile_means(values, weights, offsets, out):
     """Fill the means of each crystal's distribution of site values between equidistant quantiles.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matminer_grid.models._distances import feature_scales
-from matminer_grid.models.learned import START_NOISE
+from matminer_grid.models.learned import START_NOISE, distinct
 from matminer_grid.models.process import LaplacianProcess
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def log_is_better(features: NDArray[np.float64], y: NDArray[np.float64], blocks:
     """
     if y.min() <= 0:
         return False
+    rows, _ = distinct(features, y)
+    features, y = features[rows], y[rows]
     random = np.random.default_rng(settings.random_state)
     scale = feature_scales(features, blocks, random)
     for weight, block in zip(blocks.start, blocks.weighted.values(), strict=True):

@@ -24,7 +24,7 @@ from matminer_grid.models._distances import Blocks
 from matminer_grid.models._extra import learn_scales, read_extra, standardised
 from matminer_grid.models._featurized import FeaturizedCrystals
 from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
-from matminer_grid.models.learned import Learned, Settings
+from matminer_grid.models.learned import MINIMUM_SAMPLES, Learned, Settings
 from matminer_grid.models.process import LaplacianProcess
 from matminer_grid.models.storage import load_arrays, save_arrays
 
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 N_EXPLAINING = 4
 """Training crystals that an explanation weighs, over `n_local`."""
-
-MINIMUM_SAMPLES = 20
-"""Training crystals needed."""
 
 
 class KernelModel(BaseEstimator):
@@ -120,11 +117,12 @@ class KernelModel(BaseEstimator):
         rows, shares, similarities = (column[:n] for column in process.shares(vectors, N_EXPLAINING * self.n_local, self.n_jobs))
         contributions = shares * process.targets[rows]
         total = float(process.predict(vectors, n_jobs=self.n_jobs)[0][0])
-        known = [self.crystals_[int(row)] for row in rows]
-        values = self._known_values(number)[rows]
-        names = {} if self.names_ is None else {"name": [*(self.names_[row] for row in rows), "all others"]}
+        training = self.learned_[number].rows[rows]
+        known = [self.crystals_[int(row)] for row in training]
+        values = self._known_values(number)[training]
+        names = {} if self.names_ is None else {"name": [*(self.names_[row] for row in training), "all others"]}
         table = {
-            "row": [*rows.tolist(), -1],
+            "row": [*training.tolist(), -1],
             **names,
             "formula": [*(crystal.formula for crystal in known), "all others"],
             "value": [*values, np.nan],
@@ -163,7 +161,9 @@ class KernelModel(BaseEstimator):
         arrays |= {f"crystals.{name}": value for name, value in vars(self.crystals_).items()}
         for i, learned in enumerate(self.learned_):
             arrays |= {f"{i}.{name}": np.asarray(value) for name, value in vars(learned.process).items()}
-            arrays |= {f"{i}.scale": learned.scale, f"{i}.weights": np.array(list(learned.weights.values()))}
+            own = {"centre": learned.centre, "scale": learned.scale, "places": learned.places}
+            own["weights"] = np.array(list(learned.weights.values()))
+            arrays |= {f"{i}.{name}": value for name, value in own.items()}
         arrays |= {f"extra.{i}": scales for i, scales in enumerate(self.extra_.values())}
         texts = {"extra": list(self.extra_), "names": self.names_ or [], "target_names": self.target_names_ or []}
         arrays |= {name: np.array(values, dtype=np.str_) for name, values in texts.items()}
@@ -190,7 +190,8 @@ class KernelModel(BaseEstimator):
         for i in range(int(arrays["n_targets"])):
             weights = dict(zip(blocks.weighted, arrays[f"{i}.weights"].tolist(), strict=True))
             process = LaplacianProcess(**{field.name: arrays[f"{i}.{field.name}"][()] for field in fields(LaplacianProcess)})
-            learned.append(Learned(arrays[f"{i}.scale"], weights, process))
+            centre, scale, places = (arrays[f"{i}.{name}"] for name in ("centre", "scale", "places"))
+            learned.append(Learned(centre, scale, weights, process, places))
         model._set_own(arrays)
         return model._set(learned)
 
@@ -220,11 +221,10 @@ class KernelModel(BaseEstimator):
     def _set(self, learned: Sequence[Learned]) -> Self:
         """Take what was learned of each property, and show that of a single one as such."""
         self.learned_ = tuple(learned)
-        processes = [one.process for one in learned]
         single = len(learned) == 1
         self.weights_: Any = learned[0].weights if single else [one.weights for one in learned]
-        self.noise_ = processes[0].noise if single else np.stack([process.noise for process in processes], axis=1)
-        self.residuals_ = processes[0].residuals if single else np.stack([process.residuals for process in processes], axis=1)
+        self.noise_ = learned[0].noise if single else np.stack([one.noise for one in learned], axis=1)
+        self.residuals_ = learned[0].residuals if single else np.stack([one.residuals for one in learned], axis=1)
         return self
 
     def _known_values(self, number: int) -> NDArray[Any]:

@@ -139,13 +139,16 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
         names_of_y = target_names(y)
         self.property_ = None if names_of_y is None else names_of_y[0]
         self.target_names_ = [str(one) for one in (classes if len(classes) > 2 else classes[1:])]
-        learned = []
-        for number, name in zip(range(len(classes))[-len(self.target_names_) :], self.target_names_, strict=True):
+        learned, numbers = [], range(len(classes))[-len(self.target_names_) :]
+        for number, name in zip(numbers, self.target_names_, strict=True):
             self._report(f"learn the class {name}")
             learned.append(Learned.fit(features, (codes == number).astype(np.float64), self.blocks_, self._settings()))
-        left_out = np.stack([one.process.targets - one.process.residuals for one in learned], axis=1)
+        rows = learned[0].rows
+        left_out = np.stack(
+            [(codes == number)[rows] - one.residuals[rows] for number, one in zip(numbers, learned, strict=True)], axis=1
+        )
         spread = np.maximum(left_out.std(axis=0), 1e-9)
-        regression = LogisticRegression().fit(left_out / spread, codes)
+        regression = LogisticRegression().fit(left_out / spread, codes[rows])
         self._calibration = np.column_stack([regression.coef_ / spread, regression.intercept_])
         return self._set(learned)
 

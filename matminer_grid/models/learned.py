@@ -27,6 +27,15 @@ PRIOR = 1.2
 CALIBRATION_SAMPLES = 1000
 """Training crystals whose leave-one-out residuals calibrate the intervals."""
 
+MINIMUM_SAMPLES = 20
+"""Training crystals needed."""
+
+SAME = 1e-9
+"""Relative difference of features below which two crystals are the same one, in other cells perhaps."""
+
+CHUNK = 1024
+"""Crystals that are projected at once."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,17 +52,31 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A property that has been learned: the scale of each feature, weights by block, and the process."""
+    """A property that has been learned: centre and scale of each feature, weights by block, and the process.
 
+    The process knows each crystal with its value once, in an order that is that of their features; `places` (n,) tells which row of
+    it each training crystal became.
+    """
+
+    centre: FloatArray
     scale: FloatArray
     weights: dict[str, float]
     process: LaplacianProcess
+    places: NDArray[np.int64]
 
     @classmethod
     def fit(cls, features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings) -> Learned:
         """Learn the values of crystals from their features, each at its place."""
+        rows, places = distinct(features, values)
+        if len(rows) < MINIMUM_SAMPLES:
+            raise ValueError(
+                f"only {len(rows)} of the {len(values)} training crystals differ; at least {MINIMUM_SAMPLES} are needed"
+            )
+        features, values = features[rows], values[rows]
         random = np.random.default_rng(settings.random_state)
         settings.report("find the weights of the distances")
+        centre = np.median(features, axis=0)
+        features -= centre  # so that single precision is enough for features that hardly vary
         scale, weights, noise = _search(features, values, blocks, settings, random)
         vectors = (features * scale).astype(np.float32)
         n_jobs = settings.n_jobs
@@ -62,11 +85,47 @@ class Learned:
         )
         settings.report("calibrate the intervals")
         sample = random.permutation(len(values))[:CALIBRATION_SAMPLES]
-        return cls(scale, weights, process.calibrated(sample, settings.n_local, n_jobs))
+        return cls(centre, scale, weights, process.calibrated(sample, settings.n_local, n_jobs), places)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Training crystal that each row of the process stands for, the first of equal ones."""
+        return np.unique(self.places, return_index=True)[1]
+
+    @property
+    def noise(self) -> FloatArray:
+        """Variance of the noise of each training crystal, over that of the process."""
+        return self.process.noise[self.places]
+
+    @property
+    def residuals(self) -> FloatArray:
+        """Value of each training crystal minus leave-one-out prediction."""
+        return self.process.residuals[self.places]
 
     def vectors(self, features: FloatArray) -> NDArray[np.float32]:
         """Weight features, so that Manhattan distances are those of the process."""
-        return (features * self.scale).astype(np.float32)
+        return ((features - self.centre) * self.scale).astype(np.float32)
+
+
+def distinct(features: FloatArray, values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Order crystals by their features, whatever the order they come in, and take those with the same features and value once.
+
+    Gives the rows that are kept, in order, and for each crystal its place among them.
+    """
+    direction = np.random.default_rng(0).normal(size=features.shape[1])
+    starts = range(0, len(features), CHUNK)
+    along = np.concatenate([(features[start : start + CHUNK] * direction).sum(axis=1) for start in starts])
+    order = np.argsort(along, kind="stable")
+    same = np.diff(along[order], prepend=-np.inf) <= SAME * np.abs(along).max()
+    for i in np.nonzero(same)[0]:
+        same[i] = np.allclose(features[order[i]], features[order[i - 1]], rtol=SAME, atol=SAME)
+    crystal = np.cumsum(~same)
+    by_value = np.lexsort((values[order], crystal))
+    order, crystal = order[by_value], crystal[by_value]
+    first = np.append(True, (np.diff(crystal) > 0) | (np.diff(values[order]) > 0))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.cumsum(first) - 1
+    return order[first], places
 
 
 def _search(
@@ -76,7 +135,7 @@ def _search(
     scale = feature_scales(features, blocks, random)
     sample = random.permutation(len(values))[: settings.tune_samples]
     found, noise = tune(
-        (features[sample] * scale).astype(np.float32),
+        features[sample] * scale,
         values[sample],
         list(blocks.weighted.values()),
         blocks.start,

@@ -13,14 +13,15 @@ import numpy as np
 import scipy.linalg
 from joblib import Parallel, delayed
 from scipy.optimize import minimize
+from scipy.spatial.distance import squareform
 
 from matminer_grid._threads import n_threads
-from matminer_grid.kernels.manhattan import manhattan_tile, weighted_sum_of_distances
+from matminer_grid.kernels.manhattan import manhattan_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     FloatArray = NDArray[np.float64]
     SingleArray = NDArray[np.float32]
@@ -33,6 +34,13 @@ DEGREES_OF_FREEDOM = 2.0
 
 TUNING_ROUNDS = 2
 """Searches for weights, with outliers found anew in between."""
+
+PAIRS = 1 << 14
+"""Pairs of crystals whose distances are added up while they are in cache."""
+
+VALUE_BITS = 36
+GRADIENT_BITS = 18
+"""Bits of the loss and of its gradient that the search sees; sums in another order change the 40th or so."""
 
 CHUNK = 256
 """Structures whose covariances with all training crystals are in memory at once."""
@@ -165,7 +173,7 @@ def outlier_factors(residuals: FloatArray) -> FloatArray:
 
 
 def tune(
-    vectors: SingleArray,
+    vectors: FloatArray,
     y: FloatArray,
     blocks: list[slice],
     start: FloatArray,
@@ -181,19 +189,20 @@ def tune(
     weights near where they start. In each of two rounds the L-BFGS algorithm takes `iterations` steps; outliers are found anew in
     between. The vectors (n, d) are not weighted; `blocks` are columns that have a weight in common.
     """
+    if not iterations:
+        return start, noise
     n = len(y)
-    spread = np.repeat(np.arange(len(blocks)), [block.stop - block.start for block in blocks])
+    distances = _block_distances(vectors, blocks, n_jobs)
     centred = y - np.median(y)
     initial = np.log(np.append(start, noise))
     factors = np.ones(n)
     softness = max(0.1 * MAD_TO_SIGMA * float(np.median(np.abs(centred))), 1e-3 * float(centred.std()), 1e-12)
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        weights = np.exp(parameters[:-1])[spread]
-        weighted = vectors * weights.astype(np.float32)
-        K = covariance(weighted, weighted, n_jobs)
+        weights = np.exp(parameters[:-1])
+        K = squareform(np.exp(-_weighted_sum(distances, weights)), checks=False)
         inverse = K + 3.0  # a constant with a wide prior, since the mean is unknown
-        inverse[np.diag_indices(n)] += np.exp(parameters[-1]) * factors
+        inverse[np.diag_indices(n)] += 1 + np.exp(parameters[-1]) * factors
         inverse = _inverse(inverse, symmetric=True)
         coefficients, diagonal = inverse @ centred, inverse.diagonal()
         residuals = coefficients / diagonal
@@ -203,22 +212,53 @@ def tune(
         adjoint = (inverse * (slope * residuals)) @ inverse - np.outer(inverse @ slope, coefficients)
         gradient = np.empty(len(parameters))
         gradient[-1] = np.exp(parameters[-1]) * (adjoint.diagonal() @ factors)
-        adjoint = (-0.5 * (adjoint + adjoint.T) * K).astype(np.float32)
-        by_feature = np.zeros(vectors.shape[1], np.float32)
-        weighted_sum_of_distances(weighted, adjoint, by_feature)
-        gradient[:-1] = np.bincount(spread, weights=by_feature, minlength=len(blocks))
+        by_pair = squareform(-(adjoint + adjoint.T) * K, checks=False)
+        gradient[:-1] = weights * np.einsum("bp,p->b", distances, by_pair)
         step = parameters - initial
-        return value + 0.5 * prior * float(step @ step) / len(step), gradient + prior * step / len(step), residuals
+        value, gradient = value + 0.5 * prior * float(step @ step) / len(step), gradient + prior * step / len(step)
+        return float(_rounded(value, VALUE_BITS)), _rounded(gradient, GRADIENT_BITS), residuals
 
     parameters = initial
     bounds = [(np.log(1e-4), np.log(1e2))] * len(blocks) + [(np.log(1e-3), np.log(3.0))]
-    for _ in range(TUNING_ROUNDS if iterations else 0):
+    for _ in range(TUNING_ROUNDS):
         result = minimize(
             lambda p: loss(p)[:2], parameters, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
         )
         parameters = result.x
         factors = outlier_factors(loss(parameters)[2])
     return np.exp(parameters[:-1]), float(np.exp(parameters[-1]))
+
+
+def _block_distances(vectors: FloatArray, blocks: list[slice], n_jobs: int | None) -> SingleArray:
+    """Manhattan distances of all pairs in each block, of shape (blocks, pairs), pairs as in scipy's condensed matrices."""
+    n = len(vectors)
+    pairs = np.triu_indices(n, 1)
+    out = np.empty((len(blocks), len(pairs[0])), np.float32)
+
+    def fill(i: int) -> None:
+        matrix, part = np.empty((n, n), np.float32), np.ascontiguousarray(vectors[:, blocks[i]])
+        manhattan_tile(part, part, matrix)
+        out[i] = matrix[pairs]
+
+    Parallel(n_jobs=n_threads(n_jobs), require="sharedmem")(delayed(fill)(i) for i in range(len(blocks)))
+    return out
+
+
+def _weighted_sum(rows: SingleArray, weights: FloatArray) -> FloatArray:
+    """Add up rows in double precision, always in the same order."""
+    total = np.zeros(rows.shape[1])
+    for start in range(0, len(total), PAIRS):
+        part = total[start : start + PAIRS]
+        for row, weight in zip(rows, weights, strict=True):
+            part += weight * row[start : start + PAIRS]
+    return total
+
+
+def _rounded(values: ArrayLike, bits: int) -> FloatArray:
+    """Round values to so many bits of the largest, so that what threads do to the last bits never reaches the search."""
+    values = np.asarray(values, np.float64)
+    unit = 2.0 ** (np.frexp(np.abs(values).max())[1] - bits)
+    return np.round(values / unit) * unit
 
 
 def _inverse(matrix: NDArray[np.floating], symmetric: bool = False) -> FloatArray:

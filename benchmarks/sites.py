@@ -31,7 +31,7 @@ from matminer_grid import (
     EMDSearch,
     GRIDFeaturizer,
     composition_emd,
-    find_duplicates,
+    find_pairs,
     grid_emd,
     grid_emd_exact,
 )
@@ -243,8 +243,8 @@ def times(data: ElasticityTable, seed: int) -> dict[str, float]:
         few = [pdd(structure) for structure in data.crystals[rng.choice(len(data), 150, replace=False)].to_structures()]
         amd.PDD_pdist(few[:5], n_jobs=1)
         found["µs a pair, PDD_pdist"] = float(np.median(seconds(lambda: amd.PDD_pdist(few, n_jobs=1), 3))) / (150 * 149 / 2) * 1e6
-    find_duplicates(described[0][:20], RADIUS, dissimilarity=dissimilarity)
-    took = seconds(lambda: find_duplicates(described[0], RADIUS, dissimilarity=dissimilarity))
+    find_pairs(described[0][:20], None, RADIUS, dissimilarity=dissimilarity, same_formula=False)
+    took = seconds(lambda: find_pairs(described[0], None, RADIUS, dissimilarity=dissimilarity, same_formula=False))
     found["s for all near-duplicates"] = float(took[0])
     search = EMDSearch(dissimilarity).fit(described[0])
     search.radius_neighbors(radius=RADIUS)

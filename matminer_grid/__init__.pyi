@@ -19,8 +19,10 @@ from .similarity import composition_emd as composition_emd
 from .similarity import evaluate_crystals as evaluate_crystals
 from .similarity import find_duplicates as find_duplicates
 from .similarity import find_pairs as find_pairs
+from .similarity import find_prototypes as find_prototypes
 from .similarity import grid_emd as grid_emd
 from .similarity import grid_emd_by_group as grid_emd_by_group
 from .similarity import grid_emd_exact as grid_emd_exact
+from .similarity import suggest_tolerance as suggest_tolerance
 
 __version__: str

@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from pymatgen.core import Composition, Lattice, Structure
 
+from matminer_grid import CrystalTable
 from matminer_grid.pipeline import load_features
 
 
@@ -18,6 +21,10 @@ def run(*arguments, **options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", "from matminer_grid.cli import app; app()", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
+
+
+def formula(crystals, row: int) -> str:
+    return Composition(crystals[row].formula).reduced_formula
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +118,19 @@ class TestDuplicates:
         table = sample[[0, 1, 0, 2, 1]].to_arrow()
         pq.write_table(table.append_column("material_id", pa.array([f"mp-{i}" for i in range(5)])), tmp_path / "five.parquet")
         answer = json.loads(run("duplicates", tmp_path / "five.parquet", "--json").stdout)
-        assert (answer["crystals"], answer["distinct"], answer["tolerance"]) == (5, 3, 0.05)
-        assert [group["materials"] for group in answer["groups"]] == [["mp-0", "mp-2"], ["mp-1", "mp-4"]]
-        assert answer["pairs"] == [["mp-0", "mp-2", 0.0], ["mp-1", "mp-4", 0.0]]
+        assert (answer["crystals"], answer["distinct"]) == (5, 3)
+        assert answer["tolerance"] == {"volume": 0.03, "geometry": 0.035, "surroundings": 0.09}
+        assert sorted(group["materials"] for group in answer["groups"]) == [["mp-0", "mp-2"], ["mp-1", "mp-4"]]
+        assert {(group["formula"], group["spread"]) for group in answer["groups"]} == {(formula(sample, row), 0) for row in (0, 1)}
+        assert answer["groups"][0]["space_group"].endswith(")")
+        assert [pair["materials"] for pair in answer["pairs"]] == [["mp-0", "mp-2"], ["mp-1", "mp-4"]]
+        assert answer["pairs"][0].items() >= {"volume": 0, "geometry": 0, "surroundings": 0, "ratio": 0}.items()
+        assert answer["near"] == []
         sample[[0, 1, 0]].to_parquet(tmp_path / "three.parquet")
         done = run("duplicates", tmp_path / "three.parquet")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("3 crystals, 2 of them distinct; 1 pairs within 0.05\n")
+        first = "3 crystals, 2 of them distinct; 1 pairs within volume 0.03, geometry 0.035, surroundings 0.09\n"
+        assert done.stdout.startswith(first)
         assert "0, 2" in done.stdout
 
     def test_files(self, folder, tmp_path):
@@ -134,10 +147,89 @@ class TestDuplicates:
     def test_none_found(self, folder):
         done = run("duplicates", folder)
         assert done.returncode == 0
-        assert done.stdout == "4 crystals, 4 of them distinct; 0 pairs within 0.05\n"
+        assert done.stdout.startswith("4 crystals, 4 of them distinct; 0 pairs within ")
+        assert done.stdout.count("\n") == 1
+
+    def test_without_duplicates(self, sample, tmp_path):
+        """The representative of each group is kept, with all its properties, whatever the format."""
+        import dataclasses
+
+        from matminer_grid.io import load_crystals, save_crystals
+
+        some = sample[[0, 1, 0, 2, 0]]
+        factors = np.array([1.0, 1.0, 1.004, 1.0, 0.996])  # the first of three is in the middle
+        some = dataclasses.replace(some, lattices=some.lattices * factors[:, None, None])
+        save_crystals(
+            tmp_path / "five.parquet", some, pd.DataFrame({"material_id": ["a", "b", "b", "c", "d"], "K": np.arange(5.0)})
+        )
+        done = run("duplicates", "five.parquet", "-o", "kept.parquet", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (group,) = json.loads(done.stdout)["groups"]
+        assert group["materials"] == ["a", "b", "d"]
+        assert 0.5 < group["spread"] <= 1
+        crystals, properties = load_crystals(tmp_path / "kept.parquet")
+        assert properties["material_id"].tolist() == ["a", "b", "c"]
+        assert properties["K"].tolist() == [0, 1, 3]
+        np.testing.assert_array_equal(crystals.lattices, some.lattices[[0, 1, 3]])
+        done = run("duplicates", "five.parquet", "--output", "kept.xyz", cwd=tmp_path)
+        assert done.stdout.endswith("3 crystals in kept.xyz\n")
+        again = json.loads(run("duplicates", "kept.xyz", "kept.xyz", "-o", "twice.jsonl", "--json", cwd=tmp_path).stdout)
+        assert (again["crystals"], again["distinct"]) == (6, 3)
+        lines = [json.loads(line) for line in (tmp_path / "twice.jsonl").read_text().splitlines()]
+        assert [(line["material_id"], line["K"]) for line in lines] == [("a", 0), ("b", 1), ("c", 3)]
+        done = run("duplicates", "five.parquet", "-o", "kept.parquet", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "error: kept.parquet exists: choose another name\n"
+
+    def test_linkage_and_margin(self, sample, tmp_path):
+        import dataclasses
+
+        factors = 1.006 ** np.array([0, 1, 2.1, 3.15])
+        steps = dataclasses.replace(sample[[0] * 4], lattices=sample[[0] * 4].lattices * factors[:, None, None])
+        steps.to_parquet(tmp_path / "steps.parquet")
+        done = run("duplicates", "steps.parquet", "--linkage", "single", "--json", cwd=tmp_path)
+        assert done.stderr.startswith("warning: 1 groups are wider than the tolerance")
+        (group,) = json.loads(done.stdout)["groups"]
+        assert sorted(group["materials"]) == ["0", "1", "2", "3"]
+        assert group["materials"][0] in {"1", "2"}
+        done = run("duplicates", "steps.parquet", "--margin", "2", "--json", cwd=tmp_path)
+        answer = json.loads(done.stdout)
+        assert answer["distinct"] == 2
+        assert [(pair["materials"], pair["decided_by"]) for pair in answer["near"]] == [
+            (["0", "2"], "volume"),
+            (["0", "3"], "volume"),
+            (["1", "3"], "volume"),
+        ]
+        done = run("duplicates", "steps.parquet", cwd=tmp_path)
+        assert "chains: 2 of 2 groups" in done.stdout
+        done = run("duplicates", "steps.parquet", "--volume", "inf", "--json", cwd=tmp_path)
+        assert json.loads(done.stdout)["tolerance"]["volume"] is None
+        assert json.loads(done.stdout)["distinct"] == 1
+
+    def test_what_can_not_be_compared_costs_the_others_nothing(self, sample, tmp_path):
+        crowded = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0, 0, 0]])
+        CrystalTable.from_structures([crowded, sample[0], crowded, sample[0]]).to_parquet(tmp_path / "four.parquet")
+        done = run("duplicates", "four.parquet", "-o", "kept.csv", "--json", cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith("0: Na1 Cl1: ")
+        answer = json.loads(done.stdout)
+        assert (answer["crystals"], answer["distinct"]) == (2, 1)
+        assert answer["groups"][0]["materials"] == ["1", "3"]
+        assert len((tmp_path / "kept.csv").read_text().splitlines()) == 2
+
+    def test_prototypes(self, tmp_path):
+        for name, (cation, anion, a) in {"salt": ("Na", "Cl", 5.64), "oxide": ("Mg", "O", 4.21)}.items():
+            rock_salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [anion, cation], [[0, 0, 0], [0.5, 0, 0]])
+            rock_salt.to(filename=str(tmp_path / f"{name}.vasp"), fmt="poscar")
+        assert json.loads(run("duplicates", tmp_path, "--json").stdout)["groups"] == []
+        answer = json.loads(run("duplicates", tmp_path, "--prototype", "--json").stdout)
+        (group,) = answer["groups"]
+        assert group["formulas"] == ["MgO", "NaCl"]
+        assert group["spread"] == 0
+        assert answer["tolerance"]["volume"] is None
 
     def test_embedded(self):
-        answer = json.loads(run("duplicates", "-t", "0.01", "--json").stdout)
+        answer = json.loads(run("duplicates", "--geometry", "0.001", "--json").stdout)
         assert answer["crystals"] == 12_178
         assert ["mp-11191", "mp-1222"] in [group["materials"] for group in answer["groups"]]
 
@@ -148,6 +240,13 @@ class TestDuplicates:
             (["empty.parquet"], "error: empty.parquet: the file holds no crystals\n"),
             (["."], "the folder holds no structure files"),
             (["-t", "-1"], "error: tolerance must be a finite number of at least 0, not -1.0\n"),
+            (["-t", "nan"], "error: tolerance must be a finite number of at least 0, not nan\n"),
+            (["--geometry", "-1"], "error: geometry of the tolerance must be a finite number of at least 0, not -1.0\n"),
+            (["-t", "1", "--volume", "1"], "error: --tolerance is one number instead of --volume: give either\n"),
+            (["-t", "1", "--prototype"], "error: --tolerance is one number instead of those of prototypes: give either\n"),
+            (["--prototype", "--any-formula"], "leave out --any-formula and --margin\n"),
+            (["--linkage", "ward"], "error: unknown linkage 'ward'; choose one of 'complete', 'average', 'single'\n"),
+            (["-o", "out.doc"], "error: out.doc: can't tell what to write"),
         ],
     )
     def test_bad_arguments(self, sample, tmp_path, arguments, message):
@@ -158,6 +257,44 @@ class TestDuplicates:
         assert message in done.stderr
         assert "Traceback" not in done.stderr
         assert not done.stdout
+
+
+class TestSimilarPrototypes:
+    @pytest.fixture(scope="class")
+    def crystals(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("prototypes")
+        salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]])
+        cesium_chloride = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3])
+        diamond = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.57), ["C"], [[0, 0, 0]])
+        CrystalTable.from_structures([cesium_chloride, salt, diamond]).to_parquet(folder / "known.parquet")
+        oxide = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0, 0]])
+        oxide.to(filename=str(folder / "oxide.vasp"), fmt="poscar")
+        Structure(Lattice.cubic(4), ["H", "He", "Li"], np.eye(3) / 2).to(filename=str(folder / "other.vasp"), fmt="poscar")
+        return folder
+
+    def test_other_elements(self, crystals):
+        done = run("similar", "oxide.vasp", "--prototype", "--against", "known.parquet", "--json", cwd=crystals)
+        assert done.returncode == 0, done.stderr
+        (answer,) = json.loads(done.stdout)
+        nearest, second = answer["nearest"]
+        assert (nearest["material"], nearest["formula"], nearest["dissimilarity"]) == ("1", "NaCl", 0)
+        assert nearest["renaming"] == "Na → Mg, Cl → O"
+        assert nearest["space_group"] == "Fm-3m (225)"
+        assert (second["formula"], second["dissimilarity"] > 1) == ("CsCl", True)
+        assert run("index", "build", "known.parquet", "-o", "known.index", cwd=crystals).returncode == 0
+        again = run("similar", "oxide.vasp", "--prototype", "--against", "known.index", "--json", cwd=crystals)
+        assert json.loads(again.stdout)[0]["nearest"] == [
+            match | {"material": f"known.parquet:{match['material']}"} for match in answer["nearest"]
+        ]
+
+    def test_on_the_console(self, crystals):
+        done = run("similar", "oxide.vasp", "other.vasp", "--prototype", "--against", "known.parquet", cwd=crystals)
+        assert done.returncode == 0, done.stderr
+        assert "Na → Mg, Cl → O" in done.stdout
+        assert done.stdout.endswith("other.vasp: LiHHe\nno crystal has its anonymous formula\n")
+        done = run("similar", "oxide.vasp", "--prototype", "--metric", "grid", cwd=crystals)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: --prototype says itself what is alike")
 
 
 class TestDataInfo:

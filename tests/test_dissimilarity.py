@@ -26,7 +26,7 @@ from matminer_grid import (
     EMDSearch,
     GRIDFeaturizer,
     composition_emd,
-    find_duplicates,
+    find_pairs,
     grid_emd,
 )
 from matminer_grid._threads import n_processes, n_threads
@@ -178,7 +178,7 @@ class TestDescribed:
             ask = EMDSearch.kneighbors if isinstance(estimator, EMDSearch) else GRIDNeighborsRegressor.predict
             found = ask(estimator.fit(described, *arguments), described[:9])
             np.testing.assert_array_equal(found, ask(clone(estimator).fit(some, *arguments), some[:9]))
-        pairs = [find_duplicates(X, 2.0, dissimilarity=dissimilarity).pairs for X in (described, some)]
+        pairs = [find_pairs(X, None, 2.0, dissimilarity=dissimilarity).rows for X in (described, some)]
         np.testing.assert_array_equal(*pairs)
 
     def test_weights_may_change_afterwards(self, some):
@@ -232,7 +232,7 @@ class TestDescribed:
             CrystalDissimilarity(0.1).describe(some)
         for wrong in (FEATURIZER, "zhang2023"):
             with pytest.raises(TypeError, match=r"dissimilarity must be a CrystalDissimilarity, such as .*, not"):
-                find_duplicates(some, dissimilarity=wrong)
+                find_pairs(some, None, 0.1, dissimilarity=wrong)
         with pytest.raises(ValueError, match=r"row 1 .*: Ne is none of the 78 elements"):
             BOTH[1].describe([some[0], IStructure(4.4 * np.eye(3), ["Ne"], [[0, 0, 0]])])
 

@@ -15,6 +15,7 @@ from matminer_grid.plotting import (
     plot_emd_by_group,
     plot_explanation,
     plot_grid,
+    plot_groups,
     plot_learning_curve,
     plot_parity,
     plot_radial_pattern,
@@ -482,3 +483,32 @@ class TestRadialPattern:
     def test_bad_input(self):
         with pytest.raises(ValueError, match=r"bin_edges must have the shape \(3,\) for 2 bins, not \(2,\)"):
             plot_radial_pattern([0.5, 0.5], [0, 1])
+
+
+class TestGroups:
+    def test_steps_and_gap(self):
+        ax = plot_groups([0.01, 0.1, 1.0, 2.0], [9, 5, 5, 2], gap=(0.1, 1.5))
+        line = ax.get_lines()[0]
+        assert line.get_drawstyle() == "steps-post"
+        assert line.get_ydata().tolist() == [9, 5, 5, 2]
+        assert ax.get_xscale() == "log"
+        assert ax.get_legend().get_texts()[0].get_text() == "no groups become one from 0.1 to 1.5"
+
+    def test_given_axes_are_used(self):
+        ax = plt.figure().add_subplot()
+        assert plot_groups([1.0], [3], ax=ax) is ax
+        assert ax.get_legend() is None
+
+    @pytest.mark.parametrize(
+        ("factors", "n_groups", "message"),
+        [
+            ([], [], "not empty"),
+            ([1, 2], [1], "as long as each other"),
+            ([2, 1], [1, 2], "ascending"),
+            ([0, 1], [1, 2], "above 0"),
+            ([1, np.nan], [1, 2], "finite"),
+        ],
+    )
+    def test_bad_input(self, factors, n_groups, message):
+        with pytest.raises(ValueError, match=message):
+            plot_groups(factors, n_groups)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch, GRIDFeaturizer, find_duplicates
+from matminer_grid import ApproximateEMDSearch, CrystalDissimilarity, EMDSearch, GRIDFeaturizer, find_pairs
 from matminer_grid.models import GRIDNeighborsRegressor
 from matminer_grid.similarity import DescribedCrystals
 from matminer_grid.similarity.grid_index import TIE, Pairs
@@ -101,14 +101,14 @@ def test_duplicates_have_the_same_elements_on_the_same_sites(crystals):
     ordered = REAL["disordered_alloy"]()
     for site, element in enumerate(["Au", "Cu", "Cu", "Cu"]):
         ordered[site] = element
-    found = find_duplicates([*alloys, ordered], 0.01, dissimilarity=CrystalDissimilarity(resolution="sites"))
-    assert found.pairs.tolist() == [[0, 1]]
-    by_grid = find_duplicates([*alloys, ordered], 0.01)
-    assert by_grid.pairs.tolist() == [[0, 1], [0, 3], [1, 3]]
+    found = find_pairs([*alloys, ordered], None, 0.01)
+    assert found.rows.tolist() == [[0, 1]]
+    by_grid = find_pairs([*alloys, ordered], None, 0.01, dissimilarity=CrystalDissimilarity())
+    assert by_grid.rows.tolist() == [[0, 1], [0, 3], [1, 3]]
     dissimilarity = CrystalDissimilarity(FEATURIZER, resolution="sites")
-    found = find_duplicates(crystals, 0.05, dissimilarity=dissimilarity)
+    found = find_pairs(crystals, None, 0.05, dissimilarity=dissimilarity, same_formula=False)
     i, j = np.nonzero(np.triu(dissimilarity.pairwise(crystals) <= 0.05 + TIE, 1))
-    assert found.pairs.tolist() == np.stack((i, j), axis=1).tolist()
+    assert found.rows.tolist() == np.stack((i, j), axis=1).tolist()
 
 
 def test_models_and_approximate_search_take_it(crystals, embedded):

@@ -10,11 +10,12 @@ from typer.core import TyperGroup
 from matminer_grid._version import __version__
 from matminer_grid.cli.compare import compare
 from matminer_grid.cli.data import data
+from matminer_grid.cli.duplicates import duplicates
 from matminer_grid.cli.evaluate import evaluate
 from matminer_grid.cli.features import featurize
 from matminer_grid.cli.index import index
 from matminer_grid.cli.models import predict
-from matminer_grid.cli.similarity import duplicates, similar
+from matminer_grid.cli.similarity import similar
 from matminer_grid.cli.train import train
 
 __all__ = ["app"]

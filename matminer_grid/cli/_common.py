@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from matminer_grid.crystals import CrystalTable
+    from matminer_grid.crystals import Crystal, CrystalTable
 
 FAILED, NOTHING_TO_DO, INTERRUPTED = 1, 2, 130
 """Exit codes: a structure or the command failed; wrong usage, as typer has it, or nothing to do; Ctrl-C. 0 is all well."""
@@ -84,14 +84,25 @@ def labelled(file: Path | None) -> tuple[CrystalTable, list[str]]:
     return crystals, row_names(properties) or [str(row) for row in range(len(crystals))]
 
 
+def reduced_formula(crystal: Crystal) -> str:
+    """Give the reduced formula of a crystal."""
+    from pymatgen.core import Composition
+
+    return Composition(crystal.formula).reduced_formula
+
+
 @dataclass
 class Readings:
-    """What a command has read: crystals with their names and warnings, and how many could not be read or used."""
+    """What a command has read: crystals with their names and warnings, and how many could not be read or used.
+
+    `properties` is a DataFrame of what else was read, of all rows; `rows` are those of the crystals that are left.
+    """
 
     names: list[str]
     crystals: CrystalTable
     warnings: list[list[str]]
     n_failed: int = 0
+    properties: Any = None
     rows: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,10 +144,12 @@ def _reason(describe: Callable[[Any], Any], crystal: Any) -> str | None:
 
 def read_files(inputs: list[Path], *, strict: bool = False) -> Readings:
     """Read what can be read; name the others, and all warnings, on the error stream. With `strict` a warning is an error."""
+    import pandas as pd
+
     from matminer_grid.crystals import CrystalTable
     from matminer_grid.io import read_structures_from
 
-    names, crystals, warned, n_failed = [], [], [], 0
+    names, crystals, warned, properties, n_failed = [], [], [], [], 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the summary of what is printed one by one
         for record in read_structures_from(inputs):
@@ -149,9 +162,22 @@ def read_files(inputs: list[Path], *, strict: bool = False) -> Readings:
             names.append(record.name)
             crystals.append(record.crystal)
             warned.append(list(record.warnings))
+            properties.append({"name": record.name} | dict(record.properties))
     if not names:
         raise typer.Exit(NOTHING_TO_DO if all(path.is_dir() and not any(path.iterdir()) for path in inputs) else FAILED)
-    return Readings(names, CrystalTable.from_crystals(crystals), warned, n_failed)
+    return Readings(names, CrystalTable.from_crystals(crystals), warned, n_failed, pd.DataFrame(properties))
+
+
+def read_data(inputs: list[Path] | None, *, strict: bool = False) -> Readings:
+    """Read a data set: the embedded one, a Parquet file of crystals, or files."""
+    if inputs and (len(inputs) > 1 or inputs[0].suffix != ".parquet"):
+        return read_files(inputs, strict=strict)
+    file = inputs[0] if inputs else None
+    crystals, properties = data_set(file)
+    if len(crystals) == 0:
+        raise ValueError(f"{file}: the file holds no crystals")
+    names = row_names(properties) or [str(row) for row in range(len(crystals))]
+    return Readings(names, crystals, [[]] * len(crystals), 0, properties)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands that compare crystals: ``matminer-grid similar`` and ``duplicates``."""
+"""The command that finds known crystals like a given one: ``matminer-grid similar``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from matminer_grid.cli._common import Readings, Strict, clear_errors, labelled, print_table, read_files, stages, with_option_groups
+from matminer_grid.cli._common import (
+    Readings,
+    Strict,
+    clear_errors,
+    labelled,
+    print_table,
+    read_files,
+    reduced_formula,
+    stages,
+    with_option_groups,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +83,9 @@ def similar(
     against: Annotated[
         Path | None, typer.Option(help="An index, or a Parquet file of crystals; the embedded data by default.")
     ] = None,
+    prototype: Annotated[
+        bool, typer.Option("--prototype", help="Those of equal anonymous formula, whatever their elements and volume.")
+    ] = False,
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -82,30 +95,12 @@ def similar(
     scale), and the dissimilarity at equal volume.
     """
     with clear_errors(), stages(as_json) as progress:
+        if prototype and alike != Alike():
+            raise ValueError("--prototype says itself what is alike: leave out --metric, --elements, --scale-volume and --bin-size")
         read = read_files(files, strict=strict)
         progress("open the crystals to compare with")
-        search, known, label = opened(against, alike)
-        queries = read.keep_described(search.dissimilarity_.describe)
-        progress(f"compare with {len(known):,} crystals")
-        distances, rows = search.kneighbors(queries, min(n_neighbors, len(known)))
-        answers: list[dict[str, Any]] = []
-        for name, crystal, warned, total, found in zip(read.names, read.crystals, read.warnings, distances, rows, strict=True):
-            progress(f"{name}: look at the nearest")
-            describe = _by_sites if search.dissimilarity_.resolution == "sites" else _by_grid
-            nearest = [
-                {"material": name_of, "formula": reduced_formula(known[row])}
-                | {"dissimilarity": round(distance, 4)}
-                | describe(search.dissimilarity_, crystal, known[row], distance)
-                | ({"page": MATERIAL_PAGE.format(name_of)} if name_of.startswith("mp-") else {})
-                for name_of, row, distance in zip(label(found), found.tolist(), total.tolist(), strict=True)
-            ]
-            same_rows, apart = _of_one_formula(search, known, crystal)
-            same = [
-                {"material": name_of, "dissimilarity": round(distance, 4)}
-                for name_of, distance in zip(label(same_rows), apart.tolist(), strict=True)
-            ]
-            answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": same, "nearest": nearest}
-            answers.append(answer)
+        find = _of_one_prototype if prototype else _nearest
+        answers = find(read, against, alike, n_neighbors, progress)
     if as_json:
         typer.echo(json.dumps(answers))
     else:
@@ -113,11 +108,82 @@ def similar(
     read.end()
 
 
-def reduced_formula(crystal: Crystal) -> str:
-    """Give the reduced formula of a crystal."""
-    from pymatgen.core import Composition
+def _nearest(
+    read: Readings, against: Path | None, alike: Alike, n_neighbors: int, progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Find the nearest crystals of each, and those of its formula."""
+    search, known, label = opened(against, alike)
+    queries = read.keep_described(search.dissimilarity_.describe)
+    progress(f"compare with {len(known):,} crystals")
+    distances, rows = search.kneighbors(queries, min(n_neighbors, len(known)))
+    answers: list[dict[str, Any]] = []
+    for name, crystal, warned, total, found in zip(read.names, read.crystals, read.warnings, distances, rows, strict=True):
+        progress(f"{name}: look at the nearest")
+        describe = _by_sites if search.dissimilarity_.resolution == "sites" else _by_grid
+        nearest = [
+            {"material": name_of, "formula": reduced_formula(known[row])}
+            | {"dissimilarity": round(distance, 4)}
+            | describe(search.dissimilarity_, crystal, known[row], distance)
+            | _page_of(name_of)
+            for name_of, row, distance in zip(label(found), found.tolist(), total.tolist(), strict=True)
+        ]
+        same_rows, apart = _of_one_formula(search, known, crystal)
+        same = [
+            {"material": name_of, "dissimilarity": round(distance, 4)}
+            for name_of, distance in zip(label(same_rows), apart.tolist(), strict=True)
+        ]
+        answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": same, "nearest": nearest}
+        answers.append(answer)
+    return answers
 
-    return Composition(crystal.formula).reduced_formula
+
+def _of_one_prototype(
+    read: Readings, against: Path | None, _: Alike, n_neighbors: int, progress: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Find the nearest crystals of each but for elements and volume."""
+    from matminer_grid import CrystalIndex
+    from matminer_grid.similarity import nearest_prototypes
+    from matminer_grid.similarity.compare import space_group_of
+    from matminer_grid.similarity.near_pairs import by_parts
+
+    label: Callable[[int], str]
+    if against is not None and against.is_dir():
+        index = CrystalIndex(against)
+        known, label = index.table, lambda row: index.ids(np.array([row]))[0]
+    else:
+        known, labels = labelled(against)
+        label = labels.__getitem__
+    read.keep_described(by_parts().describe)
+    answers: list[dict[str, Any]] = []
+    for name, crystal, warned in zip(read.names, read.crystals, read.warnings, strict=True):
+        progress(f"{name}: compare with those of its anonymous formula")
+        try:
+            found = nearest_prototypes(crystal, known, n_neighbors)
+        except ValueError as error:
+            typer.echo(f"{name}: {error}", err=True)
+            read.n_failed += 1
+            continue
+        nearest = [
+            {
+                "material": label(match.row),
+                "formula": reduced_formula(known[match.row]),
+                "dissimilarity": round(match.dissimilarity, 4),
+                "distances": round(match.geometry, 4),
+                "surroundings": round(match.surroundings, 4),
+                "volume_ratio": round(match.volume_ratio, 4),
+                "renaming": ", ".join(f"{old} → {new}" for old, new in match.renaming.items()),
+                "space_group": space_group_of(known[match.row]),
+                **_page_of(label(match.row)),
+            }
+            for match in found
+        ]
+        answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": [], "nearest": nearest}
+        answers.append(answer)
+    return answers
+
+
+def _page_of(name: str) -> dict[str, str]:
+    return {"page": MATERIAL_PAGE.format(name)} if name.startswith("mp-") else {}
 
 
 def opened(against: Path | None, alike: Alike) -> tuple[EMDSearch, CrystalTable, Callable[[Any], list[str]]]:
@@ -184,6 +250,9 @@ def _print_similar(answers: list[dict[str, Any]]) -> None:
     for answer in answers:
         known = ", ".join(f"{line['material']} ({line['dissimilarity']:g})" for line in answer["known_as"][:SHOWN])
         typer.echo(f"{answer['file']}: {answer['formula']}{f'; known as {known}' if known else ''}")
+        if not answer["nearest"]:
+            typer.echo("no crystal has its anonymous formula")
+            continue
         columns = [name for name in answer["nearest"][0] if name not in BELOW]
         rows = [[str(line[name]) for name in columns] for line in answer["nearest"]]
         print_table([SHORT.get(name, name.replace("_", " ")) for name in columns], rows)
@@ -191,71 +260,3 @@ def _print_similar(answers: list[dict[str, Any]]) -> None:
             more = [line[name] for name in BELOW if name in line]
             if more:
                 typer.echo(f"{line['material']}: {', '.join(more)}")
-
-
-def duplicates(
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="DATA", help="A Parquet file of crystals, or structure files and folders; the embedded data by default."
-        ),
-    ] = None,
-    *,
-    tolerance: Annotated[float, typer.Option("--tolerance", "-t", help="Largest dissimilarity of a pair.")] = 0.05,
-    composition_weight: Annotated[float, typer.Option(help="Weight of the composition EMD; raise it with the tolerance.")] = 1.0,
-    strict: Strict = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all pairs.")] = False,
-) -> None:
-    """Find groups of equal or nearly equal crystals: 10 GRID EMD + composition EMD (modified Pettifor scale) within the tolerance.
-
-    GRIDs have bins of 0.01 Å. A tolerance of 0.05 allows a mean difference of distances of 0.005 Å, one of 0.5 ten times as much.
-    """
-    from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates
-
-    with clear_errors(), stages(as_json) as progress:
-        progress("read the crystals")
-        read = labelled_crystals(inputs, strict)
-        progress(f"compare {len(read.crystals):,} crystals")
-        dissimilarity = CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01), composition_weight=composition_weight)
-        found = find_duplicates(read.keep_described(dissimilarity.describe), tolerance, dissimilarity=dissimilarity)
-        readable, table = read.names, read.crystals
-        groups = [
-            {
-                "materials": [readable[row] for row in group.tolist()],
-                "formulas": [reduced_formula(table[row]) for row in group.tolist()],
-            }
-            for group in found.groups
-        ]
-        pairs = list(zip(found.pairs.tolist(), found.dissimilarities.tolist(), strict=True))
-        farthest = np.zeros(len(table))  # by label
-        np.maximum.at(farthest, found.labels[found.pairs[:, 0]], found.dissimilarities)
-    if as_json:
-        answer = {
-            "crystals": len(table),
-            "distinct": len(found.distinct),
-            "tolerance": tolerance,
-            "groups": groups,
-            "warnings": {name: texts for name, texts in zip(read.names, read.warnings, strict=True) if texts},
-            "pairs": [[readable[i], readable[j], round(apart, 4)] for (i, j), apart in pairs],
-        }
-        typer.echo(json.dumps(answer))
-    else:
-        typer.echo(f"{len(table):,} crystals, {len(found.distinct):,} of them distinct; {len(pairs):,} pairs within {tolerance:g}")
-        lines = [
-            [", ".join(dict.fromkeys(group["formulas"])), ", ".join(group["materials"]), f"{farthest[found.labels[rows[0]]]:.4f}"]
-            for group, rows in zip(groups, found.groups, strict=True)
-        ]
-        if lines:
-            print_table(["formula", "materials", "largest dissimilarity of a pair"], lines)
-    read.end()
-
-
-def labelled_crystals(inputs: list[Path] | None, strict: bool) -> Readings:
-    """Read a data set: the embedded one, a Parquet file of crystals, or files."""
-    if inputs and (len(inputs) > 1 or inputs[0].suffix != ".parquet"):
-        return read_files(inputs, strict=strict)
-    file = inputs[0] if inputs else None
-    crystals, labels = labelled(file)
-    if len(crystals) == 0:
-        raise ValueError(f"{file}: the file holds no crystals")
-    return Readings(labels, crystals, [[]] * len(crystals))

@@ -106,12 +106,10 @@ def export_crystals(
     (['mp-28369.vasp', 'mp-756473.vasp'], {})
     """
     output = Path(output)
-    ending = _ending(output, fmt)
+    ending = check_output(output, fmt)
     for what, given in (("names", names), ("rows of properties", properties)):
         if given is not None and len(given) != len(crystals):
             raise ValueError(f"{len(crystals)} crystals need as many {what}, not {len(given)}")
-    if output.exists() and (ending or not output.is_dir() or any(output.iterdir())):
-        raise FileExistsError(f"{output} exists{'' if ending else ' and is no empty folder'}: choose another name")
     if ending in TABLES:
         _write_table(output, crystals, names, properties)
         return {}
@@ -124,6 +122,14 @@ def export_crystals(
     return _write_folder(
         output, entries, names if names is not None else list(map(str, range(len(crystals)))), *FOLDERS[fmt or "cif"]
     )
+
+
+def check_output(output: Path, fmt: str | None = None) -> str:
+    """Check that crystals can be written there, with the errors of :func:`export_crystals`; gives the ending, "" for a folder."""
+    ending = _ending(output, fmt)
+    if output.exists() and (ending or not output.is_dir() or any(output.iterdir())):
+        raise FileExistsError(f"{output} exists{'' if ending else ' and is no empty folder'}: choose another name")
+    return ending
 
 
 def _ending(output: Path, fmt: str | None) -> str:

@@ -6,6 +6,7 @@ Functions named ``plot_...`` draw with matplotlib, into given axes or a figure o
 
 from matminer_grid.plotting.calibration import plot_calibration
 from matminer_grid.plotting.comparison import plot_parts, plot_site_matches
+from matminer_grid.plotting.duplicates import plot_groups
 from matminer_grid.plotting.explanation import plot_explanation
 from matminer_grid.plotting.grid import ROW_FILL, plot_grid, plot_rdf
 from matminer_grid.plotting.interactive import plotly_dissimilarity_matrix, plotly_parity
@@ -20,6 +21,7 @@ __all__ = [
     "plot_emd_by_group",
     "plot_explanation",
     "plot_grid",
+    "plot_groups",
     "plot_learning_curve",
     "plot_parity",
     "plot_parts",

@@ -13,10 +13,13 @@ from matminer_grid.similarity.grid import grid_emd, grid_emd_by_group, grid_emd_
 from matminer_grid.similarity.index import CrystalIndex
 from matminer_grid.similarity.index_build import IndexReport, add_to_index, build_index
 from matminer_grid.similarity.near_pairs import find_pairs
+from matminer_grid.similarity.prototypes import SAME_PROTOTYPE, PrototypeMatch, find_prototypes, nearest_prototypes
 from matminer_grid.similarity.search import EMDSearch
 from matminer_grid.similarity.tolerance import CrystalPairs, DuplicateTolerance
+from matminer_grid.similarity.tolerance_curve import ToleranceCurve, suggest_tolerance
 
 __all__ = [
+    "SAME_PROTOTYPE",
     "ApproximateEMDSearch",
     "Comparison",
     "CrystalDissimilarity",
@@ -31,17 +34,22 @@ __all__ = [
     "IndexReport",
     "KnownCrystals",
     "Measure",
+    "PrototypeMatch",
     "ShellDifference",
     "SiteMatch",
     "SubstitutionIndex",
+    "ToleranceCurve",
     "add_to_index",
     "build_index",
     "composition_emd",
     "evaluate_crystals",
     "find_duplicates",
     "find_pairs",
+    "find_prototypes",
     "grid_emd",
     "grid_emd_by_group",
     "grid_emd_exact",
+    "nearest_prototypes",
     "substitution_emd_pair",
+    "suggest_tolerance",
 ]

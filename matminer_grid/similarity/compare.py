@@ -178,6 +178,15 @@ def symmetry_dataset(crystal: Crystal) -> Any:
     return spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
 
 
+def space_group_of(crystal: Crystal) -> str:
+    """Give the symbol and number of a crystal's space group, "unknown" where spglib finds none."""
+    return _space_group(symmetry_dataset(crystal))
+
+
+def _space_group(found: Any) -> str:
+    return "unknown" if found is None else f"{found.international} ({found.number})"
+
+
 class _Described:
     """A crystal's points by their names: element and Wyckoff position, and which sites they are."""
 
@@ -185,7 +194,7 @@ class _Described:
         contents = site_contents(crystal)
         self.site_labels = ["".join(species_symbol(n) + (f"{o:g}" if o < 1 else "") for n, o in content) for content in contents]
         found = symmetry_dataset(crystal)
-        self.space_group = "unknown" if found is None else f"{found.international} ({found.number})"
+        self.space_group = _space_group(found)
         self.members: list[list[int]] = []
         self.labels = []
         for point in range(owners.max() + 1):

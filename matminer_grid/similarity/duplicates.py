@@ -2,79 +2,102 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 
-from matminer_grid._validation import check_number
-from matminer_grid.similarity.search import EMDSearch
+from matminer_grid._validation import check_choice, check_number
+from matminer_grid.similarity.grid_index import TIE
+from matminer_grid.similarity.linkage import LINKAGES, Linked, central, components_of, linked_crystals, numbered
+from matminer_grid.similarity.near_pairs import all_pairs, as_given, find_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
+    from matminer_grid.similarity.tolerance import CrystalPairs, DuplicateTolerance
+
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Duplicates:
-    """Pairs of crystals within a tolerance, and the groups that they link.
+    """Groups of crystals that count as the same, and the pairs that make them.
 
     Parameters
     ----------
-    pairs : ndarray of shape (m, 2)
-        Rows of the crystals of each pair, the lower one first, in ascending order.
-    dissimilarities : ndarray of shape (m,)
-        Weighted sum of GRID and composition EMD of each pair.
+    pairs : CrystalPairs
+        Pairs within the tolerance, with their parts.
+    near : CrystalPairs
+        Pairs beyond the tolerance, up to the margin; their `decided_by` says which part told them apart.
     labels : ndarray of shape (n,)
         Number of the group of each crystal, also of those that stand alone, in the order of the groups' first rows.
+    representatives : ndarray of shape (n_groups,)
+        Row of the medoid of each group, the crystal that is least apart from the others on the mean; of several the one with the
+        fewest sites.
+    spreads : ndarray of shape (n_groups,)
+        The largest ratio of a pair of each group, as :attr:`CrystalPairs.ratios` has it: 1 is the tolerance.
+    chains : ndarray of shape (n,)
+        Numbers as the labels, of crystals that are linked by pairs within the tolerance, through whatever lies between them.
     """
 
-    pairs: NDArray[np.int64]
-    dissimilarities: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    pairs: CrystalPairs
+    near: CrystalPairs
+    labels: IntArray
+    representatives: IntArray
+    spreads: FloatArray
+    chains: IntArray
 
     @property
-    def groups(self) -> list[NDArray[np.int64]]:
+    def groups(self) -> list[IntArray]:
         """Rows of each group of two crystals or more, ascending; the groups in the order of their first rows."""
         order = np.argsort(self.labels, kind="stable")
         groups = np.split(order, np.nonzero(np.diff(self.labels[order]))[0] + 1)
         return [group for group in groups if len(group) > 1]
 
     @property
-    def distinct(self) -> NDArray[np.int64]:
-        """Rows that remain where only the first crystal of each group is kept, ascending."""
-        return np.unique(self.labels, return_index=True)[1]
+    def distinct(self) -> IntArray:
+        """Rows that remain where only the representative of each group is kept, ascending."""
+        return np.sort(self.representatives)
 
 
 def find_duplicates(
     X: Any,
-    tolerance: float = 0.05,
+    tolerance: DuplicateTolerance | float | None = None,
     *,
+    same_formula: bool = True,
+    linkage: str = "complete",
     dissimilarity: CrystalDissimilarity | None = None,
+    margin: float = 1.0,
     n_jobs: int | None = None,
     pbar: bool = False,
 ) -> Duplicates:
-    """Find all pairs of crystals within a tolerance, and the groups of crystals that are linked by such pairs.
+    """Find all pairs of crystals within a tolerance, and groups of crystals that count as the same.
 
-    A tolerance of 0.05 lets the distances of two crystals of one composition differ by 0.005 Å on the mean, some 0.1 %, where the
-    dissimilarity is the default one: the same calculation, written down twice. One of 0.5 lets them differ by some 1 %, as two
-    functionals do. To put the next element of the scale in the place of one of n atoms costs 1 / n, so that a small tolerance
-    leaves other compositions in long formulas only. For a larger one, raise the composition weight with it.
-
-    Groups are the connected components of the pairs: two crystals of a group may be farther apart than the tolerance, if others
-    lie between them. The GRID is blind to which element sits where, and to mirror images: two orders of the same elements on one
-    lattice are 0 apart. Where that matters, take ``CrystalDissimilarity(resolution="sites")``; mirror images are alike for both.
+    The groups don't depend on the order of the crystals: what is equally near is joined in the order of the crystals' contents.
+    Cells of one crystal are alike, and mirror images.
 
     Parameters
     ----------
-    X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or DescribedCrystals
-    tolerance : float, default 0.05
-        Largest dissimilarity of a pair; one equal to it counts as within, to 1e-9.
+    X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or CrystalIndex
+        For a single number also DescribedCrystals.
+    tolerance : DuplicateTolerance or float, optional
+        By parts, ``DuplicateTolerance()`` by default; or the largest dissimilarity. 0 is only what is exactly the same, to 1e-9.
+    same_formula : bool, default True
+        Whether only crystals of equal reduced formulas can be the same.
+    linkage : {"complete", "average", "single"}
+        When groups are joined: where all pairs of both are within the tolerance, where they are so on the mean, or where one pair
+        is. Single linkage runs into chains, whose ends may be far apart. It and average linkage compare all pairs of linked
+        crystals, which takes time where there are thousands.
     dissimilarity : CrystalDissimilarity, optional
-        ``CrystalDissimilarity()`` by default. Bins much wider than the distances that the tolerance allows tell nothing: for
-        tolerances below 1, ``CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01))`` is better.
+        Only for a single number; ``CrystalDissimilarity(resolution="sites")`` by default.
+    margin : float, default 1.0
+        Pairs beyond the tolerance are listed up to so many times it, with the part that decided.
     n_jobs : int, optional
         Number of threads; see :func:`~matminer_grid._threads.n_threads`.
     pbar : bool, default False
@@ -87,34 +110,63 @@ def find_duplicates(
     Raises
     ------
     TypeError, ValueError
-        The tolerance is no number, negative or not finite; or as :meth:`EMDSearch.fit`.
+        As :func:`find_pairs`; the margin is below 1; the linkage is unknown; or more than 15,000 crystals are linked, whose matrix
+        would not fit into memory.
+
+    Warns
+    -----
+    UserWarning
+        Groups by single or average linkage are wider than the tolerance.
 
     Examples
     --------
     >>> from pymatgen.core import Lattice, Structure
-    >>> from matminer_grid import CrystalDissimilarity, GRIDFeaturizer, find_duplicates
+    >>> from matminer_grid import find_duplicates
     >>> def rock_salt(a, cation, anion):
     ...     return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], [[0, 0, 0], [0.5, 0, 0]])
     >>> salt = rock_salt(5.64, "Na", "Cl")
-    >>> crystals = [salt, rock_salt(6.29, "K", "Cl"), salt.get_primitive_structure(), rock_salt(5.642, "Na", "Cl")]
-    >>> found = find_duplicates(crystals, dissimilarity=CrystalDissimilarity(GRIDFeaturizer(bin_size=0.01)))
+    >>> crystals = [salt, rock_salt(6.29, "K", "Cl"), salt.get_primitive_structure(), rock_salt(5.65, "Na", "Cl")]
+    >>> found = find_duplicates(crystals)
     >>> found.groups, found.distinct
-    ([array([0, 2, 3])], array([0, 1]))
-    >>> found.pairs.tolist(), found.dissimilarities.round(2)
-    ([[0, 2], [0, 3], [2, 3]], array([0.  , 0.02, 0.02]))
+    ([array([0, 2, 3])], array([1, 2]))
+    >>> found.pairs.rows.tolist(), found.pairs.parts[:, 0].round(4)
+    ([[0, 2], [0, 3], [2, 3]], array([0.    , 0.0053, 0.0053]))
     """
-    check_number("tolerance", tolerance)
-    search = EMDSearch(dissimilarity, n_jobs=n_jobs).fit(X)
-    distances, neighbors = search.radius_neighbors(radius=tolerance, pbar=pbar)
-    n = search.n_samples_fit_
-    first = np.repeat(np.arange(n), [len(rows) for rows in neighbors])
-    second = np.concatenate(neighbors).astype(np.int64)
-    above = np.nonzero(first < second)[0]  # each pair is found from both sides
-    above = above[np.lexsort((second[above], first[above]))]
-    pairs = np.stack((first[above], second[above]), axis=1)
-    dissimilarities = np.concatenate(distances)[above].astype(np.float64)
-    links = scipy.sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    components = scipy.sparse.csgraph.connected_components(links, directed=False)[1]
-    _, first_rows, labels = np.unique(components, return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first_rows))
-    return Duplicates(pairs, dissimilarities, rank[labels])
+    check_choice("linkage", linkage, LINKAGES)
+    check_number("margin", margin, low=1.0)
+    crystals = as_given(X)
+    found = find_pairs(
+        crystals, None, tolerance, same_formula=same_formula, dissimilarity=dissimilarity, margin=margin, n_jobs=n_jobs, pbar=pbar
+    )
+
+    def compare(rows: IntArray) -> CrystalPairs:
+        return all_pairs(crystals[rows], found.tolerance, dissimilarity, n_jobs)
+
+    return grouped(crystals, found, linkage, compare)
+
+
+def grouped(crystals: Any, found: CrystalPairs, linkage: str, compare: Callable[[IntArray], CrystalPairs]) -> Duplicates:
+    """Make groups of pairs that were found; `compare` gives all pairs of some rows, counted from 0."""
+    within = found.within
+    pairs, n = found[within], len(crystals)
+    first_rows, medoids, spreads = np.arange(n), np.arange(n), np.zeros(n)
+    for linked in linked_crystals(crystals, pairs):
+        whole = linked
+        if linkage != "complete":
+            own = compare(linked.rows)
+            whole = Linked.of_pairs(linked.rows, linked.rows[own.rows], own.ratios)
+        for members in whole.groups(linkage):
+            rows, matrix = whole.rows[members], whole.matrix[np.ix_(members, members)]
+            first = rows.min()
+            first_rows[rows], medoids[first], spreads[first] = first, rows[central(matrix)], matrix.max()
+    firsts, labels = np.unique(first_rows, return_inverse=True)
+    n_wide = int((spreads > 1 + TIE).sum())
+    if n_wide:
+        warnings.warn(
+            f"{n_wide} groups are wider than the tolerance, up to {spreads.max():.3g} times it: {linkage} linkage runs into "
+            'chains, linkage="complete" doesn\'t',
+            UserWarning,
+            stacklevel=3,
+        )
+    chains = numbered(components_of(n, pairs.rows))
+    return Duplicates(pairs, found[~within], labels, medoids[firsts], spreads[firsts], chains)

@@ -185,9 +185,10 @@ def evaluate_set(
 ) -> Evaluation:
     """Group the crystals of which :func:`crystal_rows` gave the rows, and measure their set."""
     rng = np.random.default_rng(settings.seed)
-    same = find_duplicates(described, tolerance, dissimilarity=known.dissimilarity, n_jobs=n_jobs, pbar=pbar)
+    options: dict[str, Any] = {"same_formula": described.compositions.size > 0, "n_jobs": n_jobs, "pbar": pbar}
+    same = find_duplicates(described, tolerance, dissimilarity=known.dissimilarity, **options)
     unique = np.zeros(len(frame), np.bool_)
-    unique[same.distinct] = True
+    unique[np.unique(same.labels, return_index=True)[1]] = True  # the first of each group
     frame = frame.assign(group=same.labels, unique=unique)
     shares = Shares.draw(len(frame), settings, rng)
     measures: list[Measure] = [

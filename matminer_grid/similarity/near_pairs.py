@@ -14,7 +14,7 @@ from matminer_grid._validation import check_number, without_row
 from matminer_grid.kernels.coverage import near_in_ranges
 from matminer_grid.kernels.sites import parts_of_pairs
 from matminer_grid.similarity.described import DescribedCrystals
-from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, structures_as_table
+from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity, structures_as_table
 from matminer_grid.similarity.evaluation_distributions import volumes_per_atom
 from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys, formula_labels
 from matminer_grid.similarity.grid_index import TIE
@@ -43,6 +43,11 @@ ROWS_AT_ONCE = 32
 
 SLACK = 1e-6
 """Difference of logarithms of volumes that is let through before the ratio is looked at."""
+
+
+def by_sites() -> CrystalDissimilarity:
+    """Make the dissimilarity that a single number is one of, by default."""
+    return CrystalDissimilarity(resolution="sites")
 
 
 def by_parts() -> CrystalDissimilarity:
@@ -115,30 +120,56 @@ def find_pairs(
         raise ValueError(
             "a tolerance by parts has a dissimilarity of its own; give a dissimilarity only beside a single number as the tolerance"
         )
-    left = _table(A)
-    right = None if B is None else _table(B)
+    left = with_volumes(A)
+    right = None if B is None else with_volumes(B)
     limits = {name: margin * limit if limit else 0.0 for name, limit in limits_of(tolerance).items()}
     rows, parts = _Sweep(left, right, limits, same_formula, n_jobs).run(pbar)
     order = np.lexsort((rows[:, 1], rows[:, 0]))
     return CrystalPairs(rows[order], parts[order], tolerance)
 
 
-def _table(crystals: Any) -> CrystalTable:
+def as_given(crystals: Any) -> Any:
+    """Give structures as a table that is checked; described crystals stay what they are."""
+    if isinstance(crystals, DescribedCrystals):
+        return crystals
+    return crystals.table if isinstance(crystals, CrystalIndex) else structures_as_table(crystals)
+
+
+def with_volumes(crystals: Any) -> CrystalTable:
+    """Give structures as a table that is checked; described crystals, which have no volumes, are refused."""
     if isinstance(crystals, DescribedCrystals):
         raise ValueError(  # noqa: TRY004  the type is right where the tolerance is a number
             "a tolerance by parts needs the crystals themselves, whose volumes described crystals don't tell; give the structures, "
             "or a single number as the tolerance"
         )
-    return crystals.table if isinstance(crystals, CrystalIndex) else structures_as_table(crystals)
+    return as_given(crystals)
+
+
+def all_pairs(
+    crystals: Any, tolerance: DuplicateTolerance | float, dissimilarity: CrystalDissimilarity | None, n_jobs: int | None
+) -> CrystalPairs:
+    """Compare all pairs of some crystals, however far apart."""
+    if isinstance(tolerance, DuplicateTolerance):
+        return all_between(crystals, None, tolerance, n_jobs)
+    matrix = (by_sites() if dissimilarity is None else dissimilarity).pairwise(crystals, n_jobs=n_jobs)
+    rows = np.triu_indices(len(matrix), k=1)
+    return CrystalPairs(np.stack(rows, axis=1), matrix[rows][:, None], tolerance)
+
+
+def all_between(a: CrystalTable, b: CrystalTable | None, tolerance: DuplicateTolerance, n_jobs: int | None) -> CrystalPairs:
+    """Compare all pairs of equal formulas by parts, of one set or of two, however far apart."""
+    limits = dict.fromkeys(limits_of(tolerance), np.inf)
+    return CrystalPairs(*_Sweep(a, b, limits, True, n_jobs).run(False), tolerance)
 
 
 def _by_dissimilarity(
     A: Any, B: Any, radius: float, dissimilarity: CrystalDissimilarity | None, same_formula: bool, n_jobs: int | None, pbar: bool
 ) -> tuple[IntArray, FloatArray]:
     """Find pairs by one number: rows (m, 2), ascending, and dissimilarities (m, 1)."""
-    if dissimilarity is None:
-        dissimilarity = CrystalDissimilarity(resolution="sites")
-    a, b = (one.table if isinstance(one, CrystalIndex) else one for one in (A, B))
+    dissimilarity = by_sites() if dissimilarity is None else checked_dissimilarity(dissimilarity)
+    a, b = as_given(A), None if B is None else as_given(B)
+    if isinstance(a, DescribedCrystals) != isinstance(b, DescribedCrystals) and b is not None:
+        a, b = (dissimilarity.describe(one, n_jobs=n_jobs) for one in (a, b))  # of one kind
     if len(a) == 0 or (b is not None and len(b) == 0):
         return np.empty((0, 2), np.int64), np.empty((0, 1))
     search = EMDSearch(dissimilarity, n_jobs=n_jobs).fit(a if b is None else b)
@@ -159,7 +190,7 @@ def _by_dissimilarity(
 def _keys(crystals: Any) -> FloatArray:
     """Give numbers that are equal for equal compositions."""
     if not isinstance(crystals, DescribedCrystals):
-        return composition_keys(structures_as_table(crystals))
+        return composition_keys(crystals)
     if not crystals.compositions.size:
         raise ValueError("the crystals were described without compositions: give the structures, or same_formula=False")
     return crystals.compositions

@@ -22,7 +22,8 @@ class DuplicateTolerance:
     A sum lets one part make up for another: to exchange two atoms of a cell of 64 changes the surroundings by some 0.2, and to
     expand rock salt by half a per cent the site dissimilarity by 0.3. By parts the first are different crystals, and the second the
     same. The defaults take copies for the same that are strained by half a per cent in any direction, or whose atoms are moved by
-    0.02 Å, and tell such apart in which two different atoms of 64 are exchanged. Polytypes of long periods are within them.
+    0.02 Å, and tell nearly all such apart in which two different atoms of up to 64 are exchanged. Polytypes of long periods are
+    within them.
 
     Geometry and surroundings are those of ``CrystalDissimilarity(resolution="sites", elements="identity", scale_volume=True)``:
     at 17 Å³ a site, where different elements are 10 apart, under the plan of least cost that turns the sites of one crystal into
@@ -106,11 +107,14 @@ class CrystalPairs:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Each part as a share of its tolerance, shape (m, n_parts); where that is 0, 0 for equal crystals and else infinite."""
+        """Each part as a share of its tolerance, shape (m, n_parts), at most 1 where it is within.
+
+        Of a tolerance of 0 it is 0 for what is the same, else infinite.
+        """
         limits = np.array(list(limits_of(self.tolerance).values()))
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = self.parts / limits
-        return np.where(self.parts <= np.where(limits == 0, TIE, 0.0), 0.0, shares)
+        return np.where(self.parts <= limits + TIE, np.where(limits == 0, 0.0, np.minimum(shares, 1.0)), shares)
 
     @property
     def ratios(self) -> NDArray[np.float64]:
@@ -120,8 +124,7 @@ class CrystalPairs:
     @property
     def within(self) -> NDArray[np.bool_]:
         """Whether every part is within its tolerance, shape (m,); one equal to it is, to 1e-9."""
-        limits = np.array(list(limits_of(self.tolerance).values()))
-        return np.all(self.parts <= limits + TIE, axis=1)
+        return self.ratios <= 1
 
     @property
     def decided_by(self) -> NDArray[np.str_]:

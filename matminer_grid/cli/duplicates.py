@@ -1,0 +1,226 @@
+"""The command that finds crystals which stand in a data set more than once: ``matminer-grid duplicates``."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path  # noqa: TC003  typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from matminer_grid.cli._common import (
+    Readings,
+    Strict,
+    clear_errors,
+    print_table,
+    read_data,
+    reduced_formula,
+    row_names,
+    stages,
+    with_option_groups,
+)
+
+if TYPE_CHECKING:
+    from matminer_grid import DuplicateTolerance
+    from matminer_grid.similarity import CrystalPairs, Duplicates
+
+SHOWN = 6
+"""Members of a group that are named on the console."""
+
+
+@dataclass(frozen=True)
+class Sameness:
+    """What counts as the same."""
+
+    volume: Annotated[
+        float | None, typer.Option(help="Largest relative difference of volumes a site; inf: size doesn't matter.  [default: 0.03]")
+    ] = None
+    geometry: Annotated[
+        float | None, typer.Option(help="Largest mean difference of neighbours' distances at equal volume, Å.  [default: 0.035]")
+    ] = None
+    surroundings: Annotated[
+        float | None, typer.Option(help="Largest difference of elements and of what surrounds them.  [default: 0.09]")
+    ] = None
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", "-t", help="One number instead of the three: the largest site dissimilarity.")
+    ] = None
+    linkage: Annotated[str, typer.Option(help="How groups are joined: complete, which makes no chains; average, single.")] = (
+        "complete"
+    )
+    any_formula: Annotated[bool, typer.Option("--any-formula", help="Compare crystals of different formulas too.")] = False
+    prototype: Annotated[
+        bool,
+        typer.Option("--prototype", help="Groups of one prototype, whatever elements and volume, with tolerances of their own."),
+    ] = False
+    margin: Annotated[
+        float, typer.Option(help="With --json, list pairs up to so many times the tolerance, and what told them apart.")
+    ] = 1.0
+
+    @property
+    def limits(self) -> DuplicateTolerance | float | None:
+        """The tolerance that the options name; None for the default."""
+        from matminer_grid import DuplicateTolerance
+        from matminer_grid.similarity import SAME_PROTOTYPE
+
+        parts = {name: getattr(self, name) for name in ("volume", "geometry", "surroundings") if getattr(self, name) is not None}
+        names = " and ".join(f"--{name}" for name in parts)
+        if self.tolerance is not None and (parts or self.prototype):
+            raise ValueError(f"--tolerance is one number instead of {names or 'those of prototypes'}: give either")
+        if self.prototype:
+            return DuplicateTolerance(**asdict(SAME_PROTOTYPE) | parts)
+        return DuplicateTolerance(**parts) if self.tolerance is None else self.tolerance
+
+    def find(self, crystals: Any) -> Duplicates:
+        """Find the groups."""
+        from matminer_grid import find_duplicates
+        from matminer_grid.similarity import find_prototypes
+
+        if not self.prototype:
+            options: dict[str, Any] = {"same_formula": not self.any_formula, "linkage": self.linkage, "margin": self.margin}
+            return find_duplicates(crystals, self.limits, **options)
+        if self.any_formula or self.margin != 1:
+            raise ValueError(
+                "--prototype compares equal anonymous formulas, and lists no pairs beyond: leave out --any-formula and --margin"
+            )
+        return find_prototypes(crystals, self.limits, linkage=self.linkage)  # type: ignore[arg-type]
+
+
+@with_option_groups
+def duplicates(
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DATA", help="A Parquet file of crystals, or structure files and folders; the embedded data by default."
+        ),
+    ] = None,
+    *,
+    sameness: Sameness,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the data without duplicates: .parquet, .jsonl, .cif, .xyz, .csv, or a folder."),
+    ] = None,
+    strict: Strict = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all pairs and their parts.")] = False,
+) -> None:
+    """Find groups of crystals that are the same, to tolerances for volume, geometry and surroundings, or to one number.
+
+    Groups don't depend on the order of the files. Of each group the crystal that is least apart from the others is named first, and
+    is the one that -o keeps. The spread is the largest difference within a group; 1 is the tolerance.
+    """
+    from matminer_grid.io.export import check_output
+
+    with clear_errors(), stages(as_json) as progress, warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+        if output is not None:
+            check_output(output)
+        sameness.limits  # noqa: B018  wrong options are told of before anything is read
+        progress("read the crystals")
+        read = read_data(inputs, strict=strict)
+        progress(f"compare {len(read.crystals):,} crystals")
+        found = _found(read, sameness)
+        groups = _groups(read, found)
+        failed = {}
+        if output is not None:
+            progress(f"write {output}")
+            failed = _write(output, read, found.distinct)
+    if as_json:
+        typer.echo(json.dumps(_answer(read, found, groups)))
+    else:
+        _print(read, found, groups, output)
+    for name, error in failed.items():
+        typer.echo(f"{name}: {error}", err=True)
+    read.n_failed += len(failed)
+    read.end()
+
+
+def _found(read: Readings, sameness: Sameness) -> Duplicates:
+    """Find the groups; crystals that can't be compared are named and left out."""
+    from matminer_grid.similarity.near_pairs import by_parts
+
+    try:
+        return sameness.find(read.crystals)
+    except (TypeError, ValueError):
+        read.keep_described(by_parts().describe)
+    return sameness.find(read.crystals)
+
+
+def _groups(read: Readings, found: Duplicates) -> list[dict[str, Any]]:
+    """Describe the groups, the largest first: the representative is the first of the members."""
+    from matminer_grid.similarity.compare import space_group_of
+
+    groups = []
+    for rows in found.groups:
+        label = found.labels[rows[0]]
+        first = int(found.representatives[label])
+        members = [first, *(row for row in rows.tolist() if row != first)]
+        groups.append(
+            {
+                "formula": reduced_formula(read.crystals[first]),
+                "formulas": sorted({reduced_formula(read.crystals[row]) for row in members}),
+                "space_group": space_group_of(read.crystals[first]),
+                "spread": round(float(found.spreads[label]), 4),
+                "materials": [read.names[row] for row in members],
+            }
+        )
+    return sorted(groups, key=lambda group: (-len(group["materials"]), group["formula"]))
+
+
+def _pairs(read: Readings, pairs: CrystalPairs) -> list[dict[str, Any]]:
+    lines = zip(pairs.rows.tolist(), pairs.parts.tolist(), pairs.ratios.tolist(), pairs.decided_by.tolist(), strict=True)
+    return [
+        {"materials": [read.names[i], read.names[j]]}
+        | {name: round(part, 5) for name, part in zip(pairs.names, parts, strict=True)}
+        | {"ratio": round(ratio, 4) if np.isfinite(ratio) else None, "decided_by": decided}
+        for (i, j), parts, ratio, decided in lines
+    ]
+
+
+def _answer(read: Readings, found: Duplicates, groups: list[dict[str, Any]]) -> dict[str, Any]:
+    limits = found.pairs.tolerance
+    tolerance = (
+        {name: value if np.isfinite(value) else None for name, value in asdict(limits).items()} if is_dataclass(limits) else limits
+    )
+    return {
+        "crystals": len(read.crystals),
+        "distinct": len(found.distinct),
+        "tolerance": tolerance,
+        "groups": groups,
+        "warnings": {name: texts for name, texts in zip(read.names, read.warnings, strict=True) if texts},
+        "pairs": _pairs(read, found.pairs),
+        "near": _pairs(read, found.near),
+    }
+
+
+def _print(read: Readings, found: Duplicates, groups: list[dict[str, Any]], output: Path | None) -> None:
+    limits = found.pairs.tolerance
+    within = ", ".join(f"{name} {value:g}" for name, value in asdict(limits).items()) if is_dataclass(limits) else f"{limits:g}"
+    n, n_distinct = len(read.crystals), len(found.distinct)
+    typer.echo(f"{n:,} crystals, {n_distinct:,} of them distinct; {len(found.pairs):,} pairs within {within}")
+    lines = []
+    for group in groups:
+        members, more = group["materials"][:SHOWN], len(group["materials"]) - SHOWN
+        names = ", ".join(members) + (f", … ({more} more)" if more > 0 else "")
+        lines.append(
+            [", ".join(group["formulas"]), group["space_group"], f"{group['spread']:.3f}", str(len(group["materials"])), names]
+        )
+    if lines:
+        print_table(["formula", "space group", "spread", "crystals", "materials, the one to keep first"], lines)
+    group_in_chain = found.chains[found.representatives]
+    n_cut = int((np.bincount(group_in_chain, minlength=1)[group_in_chain] > 1).sum())
+    if n_cut:
+        typer.echo(f"chains: {n_cut} of {n_distinct:,} groups hold a crystal within the tolerance of one of another group")
+    if output is not None:
+        typer.echo(f"{n_distinct:,} crystals in {output}")
+
+
+def _write(output: Path, read: Readings, rows: Any) -> dict[str, str]:
+    """Write some of the crystals with all that is known of them; gives those that could not be written, and why."""
+    from matminer_grid.io import export_crystals
+
+    names = [read.names[row] for row in rows.tolist()]
+    properties = read.properties.iloc[np.array(read.rows)[rows]].reset_index(drop=True)
+    failed = export_crystals(output, read.crystals[rows], row_names(properties), properties, pbar=False)
+    return {names[row]: text for row, text in failed.items()}

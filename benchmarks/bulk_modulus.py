@@ -163,7 +163,9 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, argparse.Arg
         "--quick", action="store_true", help=f"compute every cell on {QUICK_ENTRIES:,} random entries, about a minute"
     )
     parser.add_argument("--target", choices=TARGETS, default="K_VRH", help="modulus to predict")
-    parser.add_argument("--split", choices=SPLITS, default="random", help="grouped: no reduced formula on both sides")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="random", help="; ".join(f"{name}: {what}" for name, what in SPLITS.items())
+    )
     parser.add_argument("--cv", type=int, metavar="FOLDS", help="cross-validate with this many folds instead of one 80:20 split")
     parser.add_argument(
         "--only",

@@ -16,6 +16,7 @@ from .similarity import KnownCrystals as KnownCrystals
 from .similarity import add_to_index as add_to_index
 from .similarity import build_index as build_index
 from .similarity import composition_emd as composition_emd
+from .similarity import crystal_groups as crystal_groups
 from .similarity import evaluate_crystals as evaluate_crystals
 from .similarity import find_duplicates as find_duplicates
 from .similarity import find_pairs as find_pairs
@@ -23,6 +24,7 @@ from .similarity import find_prototypes as find_prototypes
 from .similarity import grid_emd as grid_emd
 from .similarity import grid_emd_by_group as grid_emd_by_group
 from .similarity import grid_emd_exact as grid_emd_exact
+from .similarity import leakage as leakage
 from .similarity import suggest_tolerance as suggest_tolerance
 
 __version__: str

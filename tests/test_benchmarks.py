@@ -21,6 +21,7 @@ from benchmarks.moduli.cells import DEFAULT, all_cells, not_applicable
 from benchmarks.moduli.features import Features
 from benchmarks.moduli.scores import SCORES, scores, statistics
 from benchmarks.moduli.task import load_task
+from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.similarity import composition_emd
 
 TINY = ["--limit", "60"]
@@ -90,6 +91,19 @@ class TestTask:
                 assert set(rows) <= set(train)
                 for inside, outside in inner:
                     assert not set(task.formula[rows[inside]]) & set(task.formula[rows[outside]])
+
+    def test_distinct_split_keeps_duplicates_on_one_side(self, monkeypatch):
+        data = load_mp_elasticity_table()
+        doubled = type(data)(*(getattr(data, name)[np.arange(400) % 200] for name in vars(data)))
+        monkeypatch.setattr("benchmarks.moduli.task.load_mp_elasticity_table", lambda: doubled)
+        for folds in (None, 3):
+            task = load_task(None, 1, split="distinct", n_folds=folds)
+            for train, test in task.folds:
+                assert not set(task.material_id[train]) & set(task.material_id[test])
+                rows, inner = task.tuning(train)
+                assert set(rows) <= set(train)
+                for inside, outside in inner:
+                    assert not set(task.material_id[rows[inside]]) & set(task.material_id[rows[outside]])
 
     def test_folds_test_every_entry_once(self):
         task = load_task(100, 1, target="G_VRH", n_folds=5)

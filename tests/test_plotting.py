@@ -13,6 +13,7 @@ from matminer_grid.plotting import (
     ROW_FILL,
     plot_dissimilarity_matrix,
     plot_emd_by_group,
+    plot_error_by_distance,
     plot_explanation,
     plot_grid,
     plot_groups,
@@ -512,3 +513,36 @@ class TestGroups:
     def test_bad_input(self, factors, n_groups, message):
         with pytest.raises(ValueError, match=message):
             plot_groups(factors, n_groups)
+
+
+class TestErrorByDistance:
+    def test_means_of_equally_many_crystals(self):
+        rng = np.random.default_rng(0)
+        distances, errors = rng.exponential(5, 103), rng.normal(0, 10, 103)
+        ax = plot_error_by_distance(distances, errors, n_bins=4, quantity="shear modulus")
+        order = np.argsort(distances)
+        expected = [np.abs(errors[rows]).mean() for rows in np.array_split(order, 4)]
+        np.testing.assert_allclose(ax.lines[0].get_ydata(), expected)
+        assert (np.diff(ax.lines[0].get_xdata()) > 0).all()
+        np.testing.assert_allclose(np.asarray(ax.collections[0].get_offsets()), np.stack((distances, np.abs(errors)), axis=1))
+        assert ax.get_ylabel() == "Error of the shear modulus (GPa)"
+        assert plot_error_by_distance(distances, errors, ax=ax) is ax
+
+    def test_fewer_crystals_than_bins(self):
+        ax = plot_error_by_distance([0.0, 3.0], [-4.0, 1.0], unit="eV")
+        assert ax.lines[0].get_ydata().tolist() == [4.0, 1.0]
+
+    @pytest.mark.parametrize(
+        ("distance", "error", "message"),
+        [
+            ([], [], "not empty"),
+            ([1.0], [1.0, 2.0], "as long as each other"),
+            ([-1.0], [1.0], "distance has values"),
+            ([1.0], [np.nan], "error has values"),
+        ],
+    )
+    def test_bad_input(self, distance, error, message):
+        with pytest.raises(ValueError, match=message):
+            plot_error_by_distance(distance, error)
+        with pytest.raises(ValueError, match="n_bins must be at least 1"):
+            plot_error_by_distance([1.0], [1.0], n_bins=0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, train_test_split
 
+from matminer_grid import crystal_groups
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, species_symbol
 from matminer_grid.datasets import load_mp_elasticity_table
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from matminer_grid import CrystalTable
 
 TARGETS = {"K_VRH": "bulk modulus", "G_VRH": "shear modulus"}
-SPLITS = ("random", "grouped")
+SPLITS = {
+    "random": "crystals by chance",
+    "grouped": "no reduced formula on both sides",
+    "distinct": "no crystal has a duplicate on the other side",
+}
+"""How training and test part are kept apart."""
 
 CV_SEED = 18012019
 """Seed of the folds of a cross-validation, matbench's."""
@@ -32,14 +38,14 @@ MIN_ENTRIES = 20
 
 @dataclass(frozen=True)
 class Task:
-    """Crystals and their moduli in GPa, with the rows of the training and the test part of each fold."""
+    """Crystals and their moduli in GPa, with groups that stay together, and the rows of training and test part of each fold."""
 
     crystals: CrystalTable
     material_id: np.ndarray
     formula: np.ndarray
     modulus: np.ndarray
     folds: list[tuple[np.ndarray, np.ndarray]]
-    split: str
+    groups: np.ndarray | None
     seed: int
 
     @property
@@ -61,14 +67,15 @@ class Task:
         """Draw the part of the training rows on which hyperparameters are chosen, and its folds as positions in that part."""
         rng = np.random.default_rng(self.seed)
         rows = np.sort(rng.choice(train, min(N_TUNING, len(train)), replace=False))
-        return rows, _folds(self.formula[rows], self.split, TUNING_FOLDS, self.seed)
+        groups = None if self.groups is None else self.groups[rows]
+        return rows, _folds(rows, groups, TUNING_FOLDS, self.seed)
 
 
 def load_task(limit: int | None, seed: int, target: str = "K_VRH", split: str = "random", n_folds: int | None = None) -> Task:
     """Take the entries of the 78 elements, or a random `limit` of them, and split them 80:20, or into folds of a cross-validation.
 
-    The seed is that of the draw and of the 80:20 split; a "grouped" split keeps entries of one reduced formula on one side. A limit
-    that is too small or larger than the data is a ValueError.
+    The seed is that of the draw and of the 80:20 split; a "grouped" split keeps entries of one reduced formula on one side, a
+    "distinct" one those that are the same crystal. A limit that is too small or larger than the data is a ValueError.
     """
     table = load_mp_elasticity_table()
     known = [number for number in np.unique(table.crystals.numbers) if species_symbol(int(number)) in SUBSTITUTION_ELEMENTS]
@@ -77,14 +84,15 @@ def load_task(limit: int | None, seed: int, target: str = "K_VRH", split: str = 
         if not MIN_ENTRIES <= limit <= len(rows):
             raise ValueError(f"--limit must be between {MIN_ENTRIES} and {len(rows)}, not {limit}")
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    formula = table.formula[rows]
+    crystals, formula = table.crystals[rows], table.formula[rows]
+    groups = {"random": lambda: None, "grouped": lambda: formula, "distinct": lambda: crystal_groups(crystals)}[split]()
     if n_folds is not None:
-        folds = _folds(formula, split, n_folds, CV_SEED)
-    elif split == "grouped":
-        folds = list(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(formula, groups=formula))
-    else:
+        folds = _folds(rows, groups, n_folds, CV_SEED)
+    elif groups is None:
         folds = [tuple(train_test_split(np.arange(len(rows)), test_size=0.2, random_state=seed))]
-    return Task(table.crystals[rows], table.material_id[rows], formula, getattr(table, target)[rows], folds, split, seed)
+    else:
+        folds = list(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(rows, groups=groups))
+    return Task(crystals, table.material_id[rows], formula, getattr(table, target)[rows], folds, groups, seed)
 
 
 def holds_only(crystals: CrystalTable, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -92,6 +100,6 @@ def holds_only(crystals: CrystalTable, numbers: Sequence[int] | np.ndarray) -> n
     return np.logical_and.reduceat(np.isin(crystals.numbers, numbers), crystals.species_offsets[:-1])
 
 
-def _folds(formula: np.ndarray, split: str, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    splitter = (GroupKFold if split == "grouped" else KFold)(n_folds, shuffle=True, random_state=seed)
-    return list(splitter.split(formula, groups=formula if split == "grouped" else None))
+def _folds(rows: np.ndarray, groups: np.ndarray | None, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    splitter = (KFold if groups is None else GroupKFold)(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(rows, groups=groups))

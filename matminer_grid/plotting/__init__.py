@@ -10,7 +10,7 @@ from matminer_grid.plotting.duplicates import plot_groups
 from matminer_grid.plotting.explanation import plot_explanation
 from matminer_grid.plotting.grid import ROW_FILL, plot_grid, plot_rdf
 from matminer_grid.plotting.interactive import plotly_dissimilarity_matrix, plotly_parity
-from matminer_grid.plotting.parity import plot_learning_curve, plot_parity
+from matminer_grid.plotting.parity import plot_error_by_distance, plot_learning_curve, plot_parity
 from matminer_grid.plotting.reciprocal import plot_radial_pattern, plot_reciprocal_slice
 from matminer_grid.plotting.similarity import plot_dissimilarity_matrix, plot_emd_by_group
 
@@ -19,6 +19,7 @@ __all__ = [
     "plot_calibration",
     "plot_dissimilarity_matrix",
     "plot_emd_by_group",
+    "plot_error_by_distance",
     "plot_explanation",
     "plot_grid",
     "plot_groups",

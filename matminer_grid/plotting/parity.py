@@ -175,3 +175,72 @@ def plot_learning_curve(
     if label is not None:
         ax.legend(frameon=False)
     return ax
+
+
+def plot_error_by_distance(
+    distance: ArrayLike,
+    error: ArrayLike,
+    n_bins: int = 8,
+    ax: Axes | None = None,
+    unit: str = "GPa",
+    quantity: str = "bulk modulus",
+) -> Axes:
+    """Draw the errors of predictions against the distance of each crystal to the nearest one that was learned from.
+
+    Points are crystals; the line joins the means of equally many of them, each with its standard error.
+
+    Parameters
+    ----------
+    distance : array-like of shape (n,)
+        Dissimilarity to the nearest training crystal, as :func:`~matminer_grid.similarity.leakage` gives it.
+    error : array-like of shape (n,)
+        Predicted less true value, or its absolute value, which is drawn.
+    n_bins : int, default 8
+        Number of means, at most.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+    unit : str, default "GPa"
+        Unit of the error.
+    quantity : str, default "bulk modulus"
+        What is predicted, for the label.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        The arrays are empty or of different shapes, have values that are NaN or infinite, or a distance is negative; or n_bins is
+        below 1.
+
+    Examples
+    --------
+    >>> from matminer_grid.plotting import plot_error_by_distance
+    >>> ax = plot_error_by_distance([0.1, 0.2, 4.0, 5.0], [1, -2, 20, 16], n_bins=2)
+    >>> ax.lines[0].get_ydata().tolist()
+    [1.5, 18.0]
+    """
+    distances, errors = np.asarray(distance, dtype=np.float64), np.abs(np.asarray(error, dtype=np.float64))
+    if distances.ndim != 1 or distances.shape != errors.shape or not distances.size:
+        raise ValueError(
+            f"distance and error must be as long as each other and not empty, not {distances.shape} and {errors.shape}"
+        )
+    for name, values in (("distance", distances), ("error", errors)):
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise ValueError(f"{name} has values that are NaN, infinite or, of distances, negative")
+    if n_bins < 1:
+        raise ValueError(f"n_bins must be at least 1, not {n_bins}")
+    bins = np.array_split(np.argsort(distances, kind="stable"), min(n_bins, len(distances)))
+    ax = axes_of(ax, 5.2, 3.8)
+    ax.scatter(distances, errors, s=8, color="0.7", linewidths=0, zorder=1)
+    spread = [errors[rows].std() / np.sqrt(len(rows)) for rows in bins]
+    centers, means = (np.array([values[rows].mean() for rows in bins]) for values in (distances, errors))
+    ax.errorbar(centers, means, yerr=spread, color="black", marker="o", markersize=5, linewidth=1.4, capsize=2.5, label="mean")
+    ax.set(xlabel="Dissimilarity to the nearest training crystal", ylabel=f"Error of the {quantity} ({unit})", ylim=(0, None))
+    ax.set_xscale("symlog", linthresh=0.1)
+    ax.set_xlim(left=0)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -15,6 +15,7 @@ from matminer_grid.similarity.index_build import IndexReport, add_to_index, buil
 from matminer_grid.similarity.near_pairs import find_pairs
 from matminer_grid.similarity.prototypes import SAME_PROTOTYPE, PrototypeMatch, find_prototypes, nearest_prototypes
 from matminer_grid.similarity.search import EMDSearch
+from matminer_grid.similarity.splits import Leakage, crystal_groups, leakage
 from matminer_grid.similarity.tolerance import CrystalPairs, DuplicateTolerance
 from matminer_grid.similarity.tolerance_curve import ToleranceCurve, suggest_tolerance
 
@@ -33,6 +34,7 @@ __all__ = [
     "EvaluationSettings",
     "IndexReport",
     "KnownCrystals",
+    "Leakage",
     "Measure",
     "PrototypeMatch",
     "ShellDifference",
@@ -42,6 +44,7 @@ __all__ = [
     "add_to_index",
     "build_index",
     "composition_emd",
+    "crystal_groups",
     "evaluate_crystals",
     "find_duplicates",
     "find_pairs",
@@ -49,6 +52,7 @@ __all__ = [
     "grid_emd",
     "grid_emd_by_group",
     "grid_emd_exact",
+    "leakage",
     "nearest_prototypes",
     "substitution_emd_pair",
     "suggest_tolerance",

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from matminer_grid import CrystalDissimilarity, CrystalTable, EvaluationSettings, KnownCrystals, evaluate_crystals
+from matminer_grid import (
+    CrystalDissimilarity,
+    CrystalTable,
+    DuplicateTolerance,
+    EvaluationSettings,
+    KnownCrystals,
+    evaluate_crystals,
+    find_pairs,
+)
 from matminer_grid.similarity.evaluation_distributions import wasserstein
 from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys
 from tests import naive_evaluation as naive
@@ -49,7 +57,8 @@ def test_planted_truth(found, few):
     assert crystals["known_as"].tolist() == [f"id-{row}" for row in [*range(20), *range(5)]] + [None] * N_NEW
     assert crystals["novel"].tolist() == [False] * 25 + [True] * N_NEW
     assert crystals["nearest"].tolist()[:25] == crystals["known_as"].tolist()[:25]
-    assert crystals["unique"].tolist() == [True] * 20 + [False] * 5 + [True] * N_NEW
+    assert crystals["unique"].tolist() == [False] * 5 + [True] * (20 + N_NEW)  # the smaller cell stands for its group
+    assert crystals["decided_by"].notna().tolist() == [True] * 25 + [False] * N_NEW
     assert crystals["group"].tolist()[20:25] == crystals["group"].tolist()[:5]
     assert crystals["formula"][0] == few[0].to_structure().composition.reduced_formula
     values = found.measures["value"]
@@ -137,6 +146,37 @@ def test_a_group_counts_once(known):
     found = evaluate_crystals([new, new * (2, 1, 1), new, rock_salt()], known, settings=QUICK)
     assert found.measures["value"]["unique_novel"] == 2 / 4
     assert found.measures["value"]["valid_unique_novel"] == 2 / 4
+
+
+def test_which_tolerance_decided():
+    salt = rock_salt()
+    generated = [Structure(Lattice.cubic(5.64 * factor ** (1 / 3)), salt.species, salt.frac_coords) for factor in (1.02, 1.05, 1.5)]
+    for shift in (0.005, 0.02, 0.05):
+        generated.append(salt.copy())
+        generated[-1].translate_sites([0], [shift, 0, 0])
+    swapped = salt * (2, 2, 2)
+    swapped.replace(0, "Cl")
+    swapped.replace(next(i for i in range(1, 64) if swapped[i].specie.symbol == "Cl"), "Na")
+    generated.append(swapped)
+    crystals = evaluate_crystals(generated, [salt], settings=QUICK).crystals
+    assert crystals["known_as"].tolist()[:3] == ["0", None, None]
+    assert crystals["decided_by"].tolist()[:3] == ["volume", "volume", None]
+    assert (crystals["novel"].iloc[-1], crystals["decided_by"].iloc[-1]) == (True, "surroundings")
+    pairs = find_pairs(generated, [salt], margin=3)
+    decided = dict(zip(pairs.rows[:, 0].tolist(), pairs.decided_by.tolist(), strict=True))
+    assert crystals["decided_by"].tolist() == [decided.get(row) for row in range(len(generated))]
+    by_number = evaluate_crystals(generated, [salt], tolerance=0.5, settings=QUICK)
+    near = SITES.pairwise(generated, [salt])[:, 0]
+    assert by_number.crystals["novel"].tolist() == (near > 0.5).tolist()
+    assert by_number.crystals["decided_by"].notna().tolist() == (near <= 1.5).tolist()
+    assert by_number.to_dict()["tolerance"] == {"dissimilarity": 0.5}
+
+
+def test_tolerances_agree_with_the_pairs(planted, known, few):
+    tolerance = DuplicateTolerance(volume=0.004, geometry=0.1, surroundings=0.1)
+    crystals = evaluate_crystals(planted, known, tolerance=tolerance, settings=QUICK).crystals
+    pairs = find_pairs(planted, few[:N_KNOWN], tolerance)
+    assert sorted(np.nonzero(~crystals["novel"])[0]) == sorted(set(pairs.rows[:, 0].tolist()))
 
 
 def test_tolerance_of_0(planted, known):

@@ -28,8 +28,13 @@ def evaluate(
         Path | None, typer.Option(help="Known crystals: an index, Parquet, or structure files; the embedded data by default.")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", "-t", help="Largest dissimilarity of two crystals of one composition that are the same.")
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            "--tolerance",
+            "-t",
+            help="Largest site dissimilarity of crystals that are the same; by default by parts, as for duplicates.",
+        ),
+    ] = None,
     sample: Annotated[int, typer.Option(min=2, help="Most crystals of each set for transport and MMD.")] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn at random.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write an evaluation that is there anew.")] = False,

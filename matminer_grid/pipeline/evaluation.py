@@ -13,30 +13,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matminer_grid._files import replacing
-from matminer_grid._validation import check_number
 from matminer_grid._version import __version__
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.io.parquet import OPTIONAL, REQUIRED
 from matminer_grid.io.records import stack, stacked
 from matminer_grid.pipeline._parts import ERRORS, PART_SIZE, Folder, find_parts, sort_out
 from matminer_grid.pipeline._run import Report, compute_files
-from matminer_grid.similarity.evaluation import TOLERANCE, Evaluation, evaluate_set, known_crystals
+from matminer_grid.similarity.evaluation import Evaluation, evaluate_set, known_crystals
 from matminer_grid.similarity.evaluation_crystals import crystal_rows
 from matminer_grid.similarity.evaluation_known import describe_valid
 from matminer_grid.similarity.evaluation_settings import EvaluationSettings
+from matminer_grid.similarity.tolerance import checked_tolerance, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from matminer_grid.io.records import StructureBatch
     from matminer_grid.similarity.evaluation_known import KnownCrystals
+    from matminer_grid.similarity.tolerance import DuplicateTolerance
 
 CRYSTALS, MEASURES, PARTS = "crystals.parquet", "evaluation.json", "parts"
 """What an evaluation's folder holds: a row for each crystal, the measures, and until both are written the parts."""
 
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("formula", "why_not", "charge", "nearest", "nearest_formula", "known_as")),
+        *((name, pa.string()) for name in ("formula", "why_not", "charge", "nearest", "nearest_formula", "known_as", "decided_by")),
         *((name, pa.int64()) for name in ("n_sites", "n_elements")),
         *((name, pa.bool_()) for name in ("valid", "novel")),
         *(
@@ -72,7 +73,7 @@ def evaluate_files(
     output: str | Path,
     reference: Any = None,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: DuplicateTolerance | float | None = None,
     settings: EvaluationSettings | None = None,
     n_jobs: int | None = None,
     overwrite: bool = False,
@@ -129,13 +130,13 @@ def evaluate_files(
     >>> report.evaluation.measures.value["novel"].item()
     0.5
     """
-    output, tolerance = Path(output), check_number("tolerance", tolerance)
+    output, tolerance = Path(output), checked_tolerance(tolerance)
     settings = EvaluationSettings() if settings is None else settings
     if (output / MEASURES).exists() and not overwrite:
         raise FileExistsError(f"{output}: the folder holds an evaluation already; remove it, or choose another folder")
     known = known_crystals(reference, None, n_jobs)
     compute = partial(_rows, known=known, tolerance=tolerance, n_jobs=n_jobs)
-    depends_on = {"known": known.fingerprint(), "tolerance": tolerance, "version": __version__}
+    depends_on = {"known": known.fingerprint(), "tolerance": limits_of(tolerance), "version": __version__}
     output.mkdir(parents=True, exist_ok=True)
     parts = output / PARTS
     report = compute_files(generated, parts, compute, depends_on, n_jobs=1, part_size=PART_SIZE, pbar=pbar, with_properties=True)
@@ -151,7 +152,7 @@ def evaluate_files(
 
 
 def _rows(
-    structures: list[StructureBatch], known: KnownCrystals, tolerance: float, n_jobs: int | None
+    structures: list[StructureBatch], known: KnownCrystals, tolerance: DuplicateTolerance | float, n_jobs: int | None
 ) -> tuple[pa.Table, list[list[str]]]:
     """Give the crystals with what is said of them, and name and error of those that could not be compared."""
     names, read, unread = stack(structures)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from matminer_grid._validation import check_number
 from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.similarity.duplicates import find_duplicates
 from matminer_grid.similarity.evaluation_crystals import crystal_rows
 from matminer_grid.similarity.evaluation_known import KnownCrystals, describe_valid
 from matminer_grid.similarity.evaluation_measures import distribution_measures, known_measures, own_measures, share_measures
 from matminer_grid.similarity.evaluation_settings import EvaluationSettings, Shares
+from matminer_grid.similarity.tolerance import DuplicateTolerance, checked_tolerance, limits_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from matminer_grid.similarity.described import DescribedCrystals
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
     from matminer_grid.similarity.evaluation_settings import Measure
-
-TOLERANCE = 0.3
-"""Dissimilarity of two crystals of one composition that count as the same, by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +40,8 @@ class Evaluation:
         computed from, and what was resampled.
     n_known : int
         Number of known crystals.
-    tolerance : float
-        Largest dissimilarity of two crystals of one composition that count as the same.
+    tolerance : DuplicateTolerance or float
+        How far two crystals of one composition may be apart that count as the same.
     settings : EvaluationSettings
     errors : dict of int to str
         Generated crystals that could not be compared, by row, and why.
@@ -53,7 +50,7 @@ class Evaluation:
     crystals: pd.DataFrame
     measures: pd.DataFrame
     n_known: int
-    tolerance: float
+    tolerance: DuplicateTolerance | float
     settings: EvaluationSettings
     errors: dict[int, str] = field(default_factory=dict)
 
@@ -63,7 +60,8 @@ class Evaluation:
             name: {column: _plain(value) for column, value in row.items()} for name, row in self.measures.to_dict("index").items()
         }
         counts = {"generated": len(self.crystals) + len(self.errors), "evaluated": len(self.crystals), "known": self.n_known}
-        return counts | {"tolerance": self.tolerance, "settings": asdict(self.settings), "measures": measures}
+        tolerance = {name: _plain(limit) for name, limit in limits_of(self.tolerance).items()}
+        return counts | {"tolerance": tolerance, "settings": asdict(self.settings), "measures": measures}
 
 
 def _plain(value: Any) -> Any:
@@ -74,7 +72,7 @@ def evaluate_crystals(
     generated: Any,
     reference: Any = None,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: DuplicateTolerance | float | None = None,
     energy_above_hull: ArrayLike | None = None,
     dissimilarity: CrystalDissimilarity | None = None,
     settings: EvaluationSettings | None = None,
@@ -87,8 +85,9 @@ def evaluate_crystals(
     whether it is `valid`, `why_not`, and its `charge` (:func:`check_crystals`); the id of the `nearest` known crystal,
     `nearest_formula`, their `dissimilarity` and its parts, differences of `distances` (Å), `elements` and `surroundings`, their
     `volume_ratio`, and the dissimilarity `at_equal_volume`; `known_as`, the id of a known crystal that it is the same as, and
-    whether it is `novel`, the same as none; the number of its `group` of the same crystals, and whether it is `unique`, which one
-    of each group is.
+    whether it is `novel`, the same as none; which part of the tolerance it was `decided_by`, the one that the known crystal is
+    nearest to or farthest beyond, where one of the same composition is within three times the tolerance; the number of its `group`
+    of the same crystals, and whether it is `unique`, which one of each group is.
 
     Of the set, with intervals: shares of valid, unique and novel crystals and what is several of these; stable and metastable ones
     where energies are given (:func:`share_measures`); continuous means of uniqueness and novelty and the Vendi score
@@ -101,9 +100,9 @@ def evaluate_crystals(
         Invalid ones are left out; `errors` of the result names them.
     reference : structures, KnownCrystals, or path of an index, optional
         The known crystals; the embedded data by default. :class:`KnownCrystals` have ids, and can be used again.
-    tolerance : float, default 0.3
-        Largest dissimilarity of two crystals of one composition that count as the same; 0 is only what is exactly the same. An
-        expansion by half a per cent is 0.3 in rock salt.
+    tolerance : DuplicateTolerance or float, optional
+        How far two crystals of one composition may be apart that count as the same, as for :func:`find_pairs`: by parts,
+        ``DuplicateTolerance()`` by default; or the largest dissimilarity. 0 is only what is exactly the same.
     energy_above_hull : array-like of shape (n,), optional
         In eV an atom, for all generated crystals; NaN where it isn't known.
     dissimilarity : CrystalDissimilarity, optional
@@ -136,7 +135,7 @@ def evaluate_crystals(
     >>> found.measures.loc[["novel", "unique"], "value"].to_dict()
     {'novel': 0.5, 'unique': 1.0}
     """
-    tolerance = check_number("tolerance", tolerance)
+    tolerance = checked_tolerance(tolerance)
     settings = EvaluationSettings() if settings is None else settings
     known = known_crystals(reference, dissimilarity, n_jobs)
     structures = as_crystals(generated)
@@ -177,7 +176,7 @@ def evaluate_set(
     crystals: CrystalTable,
     described: DescribedCrystals,
     known: KnownCrystals,
-    tolerance: float,
+    tolerance: DuplicateTolerance | float,
     settings: EvaluationSettings,
     *,
     n_jobs: int | None = None,
@@ -185,8 +184,10 @@ def evaluate_set(
 ) -> Evaluation:
     """Group the crystals of which :func:`crystal_rows` gave the rows, and measure their set."""
     rng = np.random.default_rng(settings.seed)
-    options: dict[str, Any] = {"same_formula": described.compositions.size > 0, "n_jobs": n_jobs, "pbar": pbar}
-    same = find_duplicates(described, tolerance, dissimilarity=known.dissimilarity, **options)
+    if isinstance(tolerance, DuplicateTolerance):
+        same = find_duplicates(crystals, tolerance, n_jobs=n_jobs, pbar=pbar)
+    else:
+        same = find_duplicates(crystals, tolerance, dissimilarity=known.dissimilarity, n_jobs=n_jobs, pbar=pbar)
     unique = np.zeros(len(frame), np.bool_)
     unique[np.unique(same.labels, return_index=True)[1]] = True  # the first of each group
     frame = frame.assign(group=same.labels, unique=unique)

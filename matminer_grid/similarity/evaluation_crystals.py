@@ -14,6 +14,8 @@ from matminer_grid.kernels.sites import site_dissimilarities, site_plan
 from matminer_grid.similarity.evaluation_checks import check_crystals
 from matminer_grid.similarity.evaluation_distributions import densities, numbers_of_elements, volumes_per_atom
 from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys
+from matminer_grid.similarity.near_pairs import find_pairs
+from matminer_grid.similarity.tolerance import CrystalPairs, DuplicateTolerance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
 PAIRS_AT_ONCE = 512
 """Pairs that a thread evaluates in one go."""
 
+MARGIN = 3.0
+"""Of novel crystals it is told which tolerance makes them so, where one known crystal is within so many times the tolerance."""
+
 
 def crystal_rows(
     crystals: CrystalTable,
     described: DescribedCrystals,
     known: KnownCrystals,
-    tolerance: float,
+    tolerance: DuplicateTolerance | float,
     *,
     n_jobs: int | None = None,
     pbar: bool = False,
@@ -45,8 +50,8 @@ def crystal_rows(
     described : DescribedCrystals
         The same, as the dissimilarity of the known ones compares them.
     known : KnownCrystals
-    tolerance : float
-        Largest dissimilarity to a known crystal of the same composition that makes a crystal known.
+    tolerance : DuplicateTolerance or float
+        How far a known crystal of the same composition may be that makes a crystal known.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def crystal_rows(
         }
     )
     parts = [properties, check_crystals(crystals), nearest_known(crystals, described, known, n_jobs, pbar)]
-    return pd.concat([*parts, known_as(crystals, described, known, tolerance)], axis=1)
+    return pd.concat([*parts, known_as(crystals, described, known, tolerance, n_jobs)], axis=1)
 
 
 def nearest_known(
@@ -128,14 +133,38 @@ def pair_dissimilarities(
     return out
 
 
-def known_as(crystals: CrystalTable, described: DescribedCrystals, known: KnownCrystals, tolerance: float) -> pd.DataFrame:
-    """Find the nearest known crystal of each composition within a tolerance; None for novel ones."""
-    rows_of_each = known.search.radius_neighbors(described, tolerance, return_distance=False)  # nearest first
-    queries = np.repeat(np.arange(len(crystals)), [len(rows) for rows in rows_of_each])
-    rows = np.concatenate([np.empty(0, np.int64), *rows_of_each])
+def known_as(
+    crystals: CrystalTable,
+    described: DescribedCrystals,
+    known: KnownCrystals,
+    tolerance: DuplicateTolerance | float,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Find the known crystal that each is the same as, of several the nearest, None for novel ones; and which tolerance decided."""
+    pairs = pairs_with_known(crystals, described, known, tolerance, n_jobs)
+    pairs = pairs[np.argsort(pairs.ratios, kind="stable")]
+    rows, first = np.unique(pairs.rows[:, 0], return_index=True)  # the nearest of each
+    nearest = pairs[first]
+    decided, names = (np.full(len(crystals), None, dtype=object) for _ in range(2))
+    decided[rows] = nearest.decided_by
+    names[rows[nearest.within]] = known.ids_of(nearest.rows[nearest.within, 1])
+    return pd.DataFrame({"known_as": names, "novel": [name is None for name in names], "decided_by": decided})
+
+
+def pairs_with_known(
+    crystals: CrystalTable,
+    described: DescribedCrystals,
+    known: KnownCrystals,
+    tolerance: DuplicateTolerance | float,
+    n_jobs: int | None = None,
+) -> CrystalPairs:
+    """Find the known crystals of the composition of each within three times a tolerance."""
+    if isinstance(tolerance, DuplicateTolerance):
+        return find_pairs(crystals, known.crystals, tolerance, margin=MARGIN, n_jobs=n_jobs)
+    distances, found = known.search.radius_neighbors(described, MARGIN * tolerance)
+    queries = np.repeat(np.arange(len(crystals)), [len(rows) for rows in found])
+    rows = np.concatenate([np.empty(0, np.int64), *found])
     apart = np.abs(composition_keys(crystals)[queries] - composition_keys(known.take(rows)))
     same = (apart <= SAME_COMPOSITION).all(axis=1)
-    found, first = np.unique(queries[same], return_index=True)
-    names = np.full(len(crystals), None, dtype=object)
-    names[found] = known.ids_of(rows[same][first])
-    return pd.DataFrame({"known_as": names, "novel": [name is None for name in names]})
+    parts = np.concatenate([np.empty(0), *distances])[:, None]
+    return CrystalPairs(np.stack((queries, rows), axis=1)[same], parts[same], tolerance)

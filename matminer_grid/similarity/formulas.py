@@ -23,12 +23,20 @@ NUMBERS = np.array(sorted(KNOWN_NUMBERS))
 KEYS = np.random.default_rng(17).random((len(NUMBERS), 3))
 """Three numbers for each species: compositions are equal where the means over their atoms are."""
 
+AT_ONCE = 50_000
+"""Crystals whose keys are made in one go, so that memory is bounded."""
+
 DIGITS = 9
 """Decimals of keys that tell different ones apart quickly, before near ones are joined."""
 
 
 def composition_keys(crystals: CrystalTable) -> NDArray[np.float64]:
     """Give three numbers for each crystal, shape (n, 3), that are equal for equal compositions and hardly ever for others."""
+    starts = range(0, len(crystals), AT_ONCE)
+    return np.concatenate([np.empty((0, 3)), *(_keys(crystals[start : start + AT_ONCE]) for start in starts)])
+
+
+def _keys(crystals: CrystalTable) -> NDArray[np.float64]:
     owners = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
     weights = crystals.occupancies[:, None] * np.hstack(
         (KEYS[np.searchsorted(NUMBERS, crystals.numbers)], np.ones((len(owners), 1)))

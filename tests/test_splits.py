@@ -73,6 +73,17 @@ def test_polymorphs():
     np.testing.assert_array_equal(same_group(together)[0], [True, False, True, True])
 
 
+def test_prototypes():
+    salts = [rock_salt(), Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["O", "Mg"], [[0, 0, 0], [0.5, 0, 0]])]
+    crystals = [*salts, zinc_sulfide("ABC"), Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])]
+    apart, together = crystal_groups(crystals), crystal_groups(crystals, prototypes=True)
+    assert len(set(apart.tolist())) == 4
+    np.testing.assert_array_equal(same_group(together)[0], [True, True, False, False])
+    found = leakage([crystals[0], crystals[3]], crystals[1:3]).crystals
+    assert found["prototype"].tolist() == [True, False]
+    assert not found["polymorph"].any()
+
+
 def test_scikit_learn_takes_the_labels(few):
     labels = crystal_groups(few)
     for splitter in (GroupKFold(4), GroupShuffleSplit(3, test_size=0.3, random_state=0)):
@@ -103,7 +114,7 @@ def test_invalid_crystals_are_named():
 
 def test_leakage_of_planted_twins(few):
     found = leakage(few[:30], few[30:])
-    assert found.counts == {"crystals": 15, "duplicate": 15, "polymorph": 0}
+    assert found.counts == {"crystals": 15, "duplicate": 15, "polymorph": 0, "prototype": 15}
     assert found.crystals["duplicate_of"].tolist() == list(range(15))
     matrix = SITES.pairwise(few[30:], few[:30])
     np.testing.assert_allclose(found.crystals["dissimilarity"], matrix.min(axis=1), atol=1e-12)

@@ -13,6 +13,7 @@ import scipy.sparse
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity, structures_as_table
 from matminer_grid.similarity.formulas import composition_keys, formula_labels
 from matminer_grid.similarity.near_pairs import find_pairs
+from matminer_grid.similarity.prototypes import SAME_PROTOTYPE, Renamed, find_prototypes
 from matminer_grid.similarity.search import EMDSearch
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def crystal_groups(
     tolerance: DuplicateTolerance | float | None = None,
     *,
     polymorphs: bool = False,
+    prototypes: bool = False,
     dissimilarity: CrystalDissimilarity | None = None,
     n_jobs: int | None = None,
     pbar: bool = False,
@@ -47,6 +49,8 @@ def crystal_groups(
         default; or the largest dissimilarity.
     polymorphs : bool, default False
         Whether all crystals of a reduced formula share a label too.
+    prototypes : bool, default False
+        Whether crystals of one prototype do, whatever elements and size, as :func:`find_prototypes` links them.
     dissimilarity : CrystalDissimilarity, optional
         Only for a single number; by sites by default.
     n_jobs : int, optional
@@ -87,6 +91,9 @@ def crystal_groups(
     if polymorphs:
         _, first, formula = np.unique(formula_labels(composition_keys(crystals)), return_index=True, return_inverse=True)
         links.append(np.stack((np.arange(n), first[formula]), axis=1))
+    if prototypes:
+        _, first, prototype = np.unique(find_prototypes(crystals, n_jobs=n_jobs).chains, return_index=True, return_inverse=True)
+        links.append(np.stack((np.arange(n), first[prototype]), axis=1))
     rows = np.concatenate(links)
     graph = scipy.sparse.coo_array((np.ones(len(rows)), (rows[:, 0], rows[:, 1])), shape=(n, n))
     components = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
@@ -112,15 +119,17 @@ class Leakage:
     crystals : DataFrame
         A row for each test crystal: the row of the `nearest` training crystal and their `dissimilarity`; whether there is a
         `duplicate` in training, within the tolerance, and the row of the nearest such, `duplicate_of` (-1 without one); and whether
-        there is a `polymorph`, of the same reduced formula but no duplicate.
+        there is a `polymorph`, of the same reduced formula but no duplicate, or a crystal of the same `prototype`, whatever its
+        elements and size, which duplicates are too.
     """
 
     crystals: pd.DataFrame
 
     @property
     def counts(self) -> dict[str, int]:
-        """Numbers of test crystals, and of those with a duplicate and with a polymorph in training."""
-        return {"crystals": len(self.crystals)} | {name: int(self.crystals[name].sum()) for name in ("duplicate", "polymorph")}
+        """Numbers of test crystals, and of those with a duplicate, a polymorph and a crystal of their prototype in training."""
+        shared = ("duplicate", "polymorph", "prototype")
+        return {"crystals": len(self.crystals)} | {name: int(self.crystals[name].sum()) for name in shared}
 
 
 def leakage(
@@ -132,7 +141,7 @@ def leakage(
     n_jobs: int | None = None,
     pbar: bool = False,
 ) -> Leakage:
-    """Tell what test crystals share with training crystals: duplicates, polymorphs, and how near the nearest one is.
+    """Tell what test crystals share with training crystals: duplicates, polymorphs, prototypes, and how near the nearest one is.
 
     Parameters
     ----------
@@ -160,8 +169,8 @@ def leakage(
     >>> from matminer_grid.datasets import load_mp_elasticity_table
     >>> crystals = load_mp_elasticity_table().crystals
     >>> found = leakage(crystals[:200], crystals[198:300])
-    >>> found.counts
-    {'crystals': 102, 'duplicate': 2, 'polymorph': 11}
+    >>> found.counts["duplicate"], found.counts["polymorph"]
+    (2, 11)
     >>> found.crystals[["nearest", "duplicate_of"]].iloc[0].tolist()
     [198, 198]
     """
@@ -179,7 +188,10 @@ def leakage(
     of_formula = np.bincount(formulas[len(own) :], minlength=formulas.max() + 1)[formulas[: len(own)]]
     others = of_formula - np.bincount(pairs.rows[:, 0], minlength=len(own))
     columns = {"nearest": nearest[:, 0], "dissimilarity": distances[:, 0], "duplicate": duplicate_of >= 0}
-    return Leakage(pd.DataFrame(columns | {"duplicate_of": duplicate_of, "polymorph": others > 0}))
+    alike = find_pairs(Renamed.of(own).first, Renamed.of(known).all, SAME_PROTOTYPE, n_jobs=n_jobs, pbar=pbar)
+    has_prototype = np.isin(np.arange(len(own)), alike.rows[:, 0])
+    columns |= {"duplicate_of": duplicate_of, "polymorph": others > 0, "prototype": has_prototype}
+    return Leakage(pd.DataFrame(columns))
 
 
 def _part(name: str, X: Any, dissimilarity: CrystalDissimilarity, n_jobs: int | None) -> tuple[CrystalTable, DescribedCrystals]:

@@ -78,13 +78,13 @@ def wasserstein(values: ArrayLike, reference: ArrayLike, counts: ArrayLike | Non
     joined = np.concatenate((values, reference))
     order = np.argsort(joined, kind="stable")
     steps = np.diff(joined[order])
-    below = np.cumsum(order >= len(values))[:-1] / len(reference)
     own = order < len(values)
+    n_own, ascending = np.cumsum(own)[:-1], order[own]
+    below = (np.arange(1, len(joined)) - n_own) / len(reference)
     out = np.empty(len(counts))
     for row, count in enumerate(counts):
-        weights = np.zeros(len(joined))
-        weights[own] = count[order[own]] / count.sum()
-        out[row] = np.abs(np.cumsum(weights)[:-1] - below) @ steps
+        share = np.concatenate(([0.0], np.cumsum(count[ascending]) / count.sum()))
+        out[row] = np.abs(share[n_own] - below) @ steps
     return out
 
 

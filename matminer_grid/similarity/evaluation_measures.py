@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from matminer_grid.similarity.evaluation_known import KnownCrystals
     from matminer_grid.similarity.evaluation_settings import EvaluationSettings, Shares
 
-ALIKE_RADIUS = 20.0
-"""Dissimilarity beyond which exp(-D), below 3e-9, counts as 0 in the Vendi score."""
+ALIKE_RADIUS = 12.0
+"""Dissimilarity beyond which exp(-D), below 1e-5, counts as 0 in the Vendi score, whose logarithm changes by its square."""
 
 HALVES = 50
 """Draws of halves for an interval."""
@@ -130,7 +130,7 @@ def own_measures(
 
 
 def alike(described: DescribedCrystals, dissimilarity: CrystalDissimilarity, n_jobs: int | None = None) -> NDArray[np.float64]:
-    """Give exp(-D) of all pairs, shape (n, n), 0 where D is above 20."""
+    """Give exp(-D) of all pairs, shape (n, n), 0 where D is above 12."""
     kernel = np.eye(len(described))
     distances, rows = EMDSearch(dissimilarity, n_jobs=n_jobs).fit(described).radius_neighbors(radius=ALIKE_RADIUS)
     for own, apart, others in zip(kernel, distances, rows, strict=True):

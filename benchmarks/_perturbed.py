@@ -39,14 +39,19 @@ def perturbed_copies(n: int, numbers: Sequence[int], seed: int = 0) -> CrystalTa
     of_site = np.repeat(np.arange(n), np.diff(table.site_offsets))
     displacements = rng.normal(0, DISPLACEMENT, table.frac_coords.shape)
     frac_coords = table.frac_coords + np.einsum("ij,ijk->ik", displacements, np.linalg.inv(lattices)[of_site])
+    return substituted(replace(table, lattices=lattices, frac_coords=frac_coords), numbers, rng, SUBSTITUTED_SHARE)
 
+
+def substituted(table: CrystalTable, numbers: Sequence[int], rng: np.random.Generator, share: float = 1.0) -> CrystalTable:
+    """Replace an element of a share of the crystals by one at most two places away on the modified Pettifor scale."""
+    n = len(table)
     number_at = np.array([Element(symbol).Z for symbol in MODIFIED_PETTIFOR_ELEMENTS])
     number_at = number_at[np.isin(number_at, numbers)]
     place = np.zeros(number_at.max() + 1, np.int64)
     place[number_at] = np.arange(len(number_at))
     old = table.numbers[table.species_offsets[:-1] + rng.integers(0, np.diff(table.species_offsets))]
-    steps = rng.choice([-2, -1, 1, 2], n) * (rng.random(n) < SUBSTITUTED_SHARE)
+    steps = rng.choice([-2, -1, 1, 2], n) * (rng.random(n) < share)
     new = number_at[np.clip(place[old] + steps, 0, len(number_at) - 1)]
     of_species = np.repeat(np.arange(n), np.diff(table.species_offsets))
     numbers = np.where(table.numbers == old[of_species], new[of_species], table.numbers)
-    return replace(table, lattices=lattices, frac_coords=frac_coords, numbers=numbers)
+    return replace(table, numbers=numbers)

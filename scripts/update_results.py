@@ -19,7 +19,7 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks._tables import header, markdown  # noqa: E402  found by the line above
+from benchmarks._tables import header, markdown, text  # noqa: E402  found by the line above
 from benchmarks.moduli.scores import SCORES  # noqa: E402
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ KEPT = {
     "bulk_modulus": ("entries", "test_entries", "rows"),
     "model": ("target", "entries", "cv", "mean", "folds"),
     "parameters": ("entries", "folds", "seed", "rows"),
+    "sets": ("references", "copies", "pairs", "methods", "carbon", "scale", "claims"),
     "sites": ("pairs", "judged", "curves", "nearest", "times"),
     "speed": ("structure", "pair", "search", "scaling", "ratios"),
 }
@@ -154,6 +155,18 @@ def sites(content: dict[str, Any]) -> list[str]:
     return [pairs, agreement, areas_of_all, nearest, took]
 
 
+def sets(content: dict[str, Any]) -> list[str]:
+    """Make the tables of benchmarks.sets."""
+    counts = f"{content['references']:,} references, {content['copies']:,} copies, {content['pairs']:,} pairs of equal formulas."
+    parts = [counts, markdown(pd.DataFrame(content["methods"]))]
+    if content["carbon"] is not None:
+        carbon = [{"Carbon-24, test part": name, "found": text(value)} for name, value in content["carbon"].items()]
+        parts.append(markdown(pd.DataFrame(carbon)))
+    if content["scale"]:
+        parts.append(markdown(pd.DataFrame(content["scale"])))
+    return [*parts, markdown(pd.DataFrame(content["claims"]))]
+
+
 def model(content: dict[str, Any]) -> list[str]:
     """Make the table of benchmarks.model: each score's mean over the folds."""
     rows = [{"score": header(name).replace("_", " "), "mean over the folds": value} for name, value in content["mean"].items()]
@@ -168,6 +181,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "speed": speed,
     "model": model,
     "sites": sites,
+    "sets": sets,
 }
 
 

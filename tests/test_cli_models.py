@@ -32,7 +32,7 @@ def test_predict_as_json(folder):
     salt = answers["Na4 Cl4"]
     low, high = salt["K_VRH"]["interval"]
     assert 0 < low < salt["K_VRH"]["value"] < high
-    assert set(salt) == {"file", "formula", "warnings", "K_VRH", "G_VRH", "rests_on"}
+    assert set(salt) == {"file", "formula", "warnings", "K_VRH", "G_VRH", "applicability", "rests_on"}
     assert len(salt["rests_on"]) == 2
 
 

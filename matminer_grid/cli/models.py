@@ -56,8 +56,10 @@ def predict(
             for answer, found in zip(answers, source.predict(described, coverage), strict=True):
                 answer[source.name] = found
             warnings.simplefilter("ignore" if model is not None else "always")  # one model's properties have one set of warnings
+        warnings.simplefilter("ignore")
+        for answer, found in zip(answers, known_by(sources[0], described), strict=True):
+            answer["applicability"] = found
         if neighbors:
-            warnings.simplefilter("ignore")
             for answer, crystal in zip(answers, read.crystals, strict=True):
                 answer["rests_on"] = rests_on(sources[0], crystal, neighbors, "material_id" if model is None else "name")
     if as_json:
@@ -120,6 +122,18 @@ def sources_of(path: Path) -> list[Source]:
     return [Source(name, model, i) for i, name in enumerate(names)]
 
 
+def known_by(source: Source, described: Any) -> list[dict[str, Any]]:
+    """Tell of each crystal whether the model can know it: the nearest training crystal, and what is doubtful."""
+    out = []
+    for line in source.model.applicability(described, target=source.column).to_dict("records"):
+        named = {"name": line["name"]} if "name" in line else {}
+        value = line["value"]
+        nearest = named | {"formula": line["formula"], "value": shortened(value) if isinstance(value, float) else value}
+        found = {"similarity": round(line["similarity"], 4), "known": line["known"], "nearest": nearest}
+        out.append(found | {"doubts": list(line["doubts"]), "why": line["why"]})
+    return out
+
+
 def rests_on(source: Source, crystal: Any, n: int, key: str) -> list[dict[str, Any]]:
     """List the training crystals of the largest share in a prediction."""
     table = source.model.explain(crystal, n, target=source.column).iloc[:-1]
@@ -145,6 +159,15 @@ def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: flo
         low, high = found["interval"]
         value, low, high = (in_digits(number, high - low) for number in (found["value"], low, high))
         typer.echo(f"  {source.name} {f'{value} {source.unit}'.strip()}, {coverage:.0%} between {low} and {high}")
+    found = answer["applicability"]
+    nearest = " ".join(str(found["nearest"][key]) for key in ("formula", "name") if key in found["nearest"])
+    if found["known"]:
+        value = found["nearest"]["value"]
+        typer.echo(f"  known: it is {nearest}, {sources[0].name} {f'{value:g}' if isinstance(value, float) else value}")
+    else:
+        typer.echo(f"  similarity {found['similarity']:.2f} (of 1) to the nearest known, {nearest}")
+    if found["doubts"]:
+        typer.echo(f"  don't trust it: {found['why']}")
     known = answer.get("rests_on", [])
     if known:
         keys = list(known[0])

@@ -23,6 +23,7 @@ from matminer_grid.models._checks import checked_names
 from matminer_grid.models._distances import Blocks
 from matminer_grid.models._extra import learn_scales, read_extra, standardised
 from matminer_grid.models._featurized import FeaturizedCrystals
+from matminer_grid.models.applicability import Range, SimilarityScale, same_crystals
 from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
 from matminer_grid.models.learned import MINIMUM_SAMPLES, Learned, Settings
 from matminer_grid.models.process import LaplacianProcess
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matminer_grid.crystals.crystal import Crystal
+    from matminer_grid.models.applicability import Near
 
     FloatArray = NDArray[np.float64]
     Extra = Mapping[str, ArrayLike] | None
@@ -134,6 +136,68 @@ class KernelModel(BaseEstimator):
         parts |= parts_by_family(vectors[0], process.vectors[rows], self.blocks_.columns)
         return pd.DataFrame(table | {name: [*part, np.nan] for name, part in parts.items()})
 
+    def applicability(self, X: Any, *, target: int | str = 0, extra: Extra = None) -> pd.DataFrame:
+        """Tell how like crystals are to those that the model was trained on, and what about them it can't know.
+
+        Parameters
+        ----------
+        X : structures, as for :meth:`fit`
+        target : int or str, default 0
+            Number or name of the property, or of the class, whose distance counts.
+        extra : dict of str to array-like, optional
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        DataFrame
+            A row for each crystal, with the columns
+
+            - similarity : to the nearest training crystal, 1 minus their distance over the median distance of two training ones;
+              it is 1 for the same crystal, and 0 for one no nearer than two training crystals drawn at random
+            - row, name (if `fit` was told), formula, value : the nearest training crystal, and its property
+            - known : whether it is the same crystal, by composition and a dissimilarity by sites of at most 0.3
+            - doubts : tuple of str, what is doubtful: "far", less similar than 99 % of the training crystals are to their nearest
+              others; "vacuum", a slab, a molecule in a box or an absurd density; "hydrogen", more than a fifth of the atoms, and
+              more than in 99 % of the training crystals; "contacts", shorter or longer than in 99 % of the training crystals,
+              or sites that are too near to be both occupied; "elements", some that no training crystal holds
+            - why : str, the same in words
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`predict`.
+
+        Examples
+        --------
+        >>> from pymatgen.core import Lattice, Structure
+        >>> from matminer_grid.datasets import load_mp_elasticity_table
+        >>> from matminer_grid.models import GRIDKernelRegressor
+        >>> data = load_mp_elasticity_table()
+        >>> model = GRIDKernelRegressor(tune_iterations=0).fit(data.crystals[:300], data.K_VRH[:300])
+        >>> atom = Structure(Lattice.cubic(20.0), ["Fe"], [[0, 0, 0]])
+        >>> model.applicability([data.crystals[7], atom])[["known", "doubts"]].to_dict("records")[0]
+        {'known': True, 'doubts': ()}
+        >>> "vacuum" in model.applicability([atom])["doubts"][0]
+        True
+        """
+        self._check_fitted()
+        number = self._target_number(target)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the table says it
+            crystals, features = self._read(X, extra)
+        near, flags = self._look(crystals, features, number)
+        same = same_crystals(crystals, self.crystals_, near)
+        nearest = near.rows[:, 0]
+        table: dict[str, Any] = {"similarity": near.similarities[:, 0], "row": nearest}
+        if self.names_ is not None:
+            table["name"] = [self.names_[row] for row in nearest]
+        table["formula"] = [self.crystals_[int(row)].formula for row in nearest]
+        table["value"] = self._known_values(number)[nearest]
+        table["known"] = np.array(same) >= 0
+        table["doubts"] = [tuple(found) for found in flags]
+        table["why"] = ["; ".join(found.values()) for found in flags]
+        return pd.DataFrame(table)
+
     def compare_shells(self, structure: Structure | Crystal, row: int, n_groups: int = 100) -> FloatArray:
         """Give the EMD of each of the first `n_groups` neighbour shells to those of the training crystal of this row, in Å.
 
@@ -163,7 +227,9 @@ class KernelModel(BaseEstimator):
             arrays |= {f"{i}.{name}": np.asarray(value) for name, value in vars(learned.process).items()}
             own = {"centre": learned.centre, "scale": learned.scale, "places": learned.places}
             own["weights"] = np.array(list(learned.weights.values()))
+            own["similarity"] = np.array([self.similarity_[i].typical, self.similarity_[i].far])
             arrays |= {f"{i}.{name}": value for name, value in own.items()}
+        arrays |= {f"range.{name}": np.asarray(value) for name, value in vars(self.range_).items()}
         arrays |= {f"extra.{i}": scales for i, scales in enumerate(self.extra_.values())}
         texts = {"extra": list(self.extra_), "names": self.names_ or [], "target_names": self.target_names_ or []}
         arrays |= {name: np.array(values, dtype=np.str_) for name, values in texts.items()}
@@ -193,7 +259,8 @@ class KernelModel(BaseEstimator):
             centre, scale, places = (arrays[f"{i}.{name}"] for name in ("centre", "scale", "places"))
             learned.append(Learned(centre, scale, weights, process, places))
         model._set_own(arrays)
-        return model._set(learned)
+        model.range_ = Range(arrays["range.limits"], float(arrays["range.hydrogen"]), arrays["range.elements"])
+        return model._set(learned, [SimilarityScale(*arrays[f"{i}.similarity"].tolist()) for i in range(len(learned))])
 
     @property
     def blocks_(self) -> Blocks:
@@ -212,15 +279,20 @@ class KernelModel(BaseEstimator):
         self.featurizer_ = ChemistryFeaturizer()
         self.extra_ = scales
         self.crystals_ = table_of(X)
-        return self._features(X, standardised(added, scales, n))
+        features = self._features(X, standardised(added, scales, n))
+        self.range_ = Range.of(self.crystals_, features, self.featurizer_.feature_labels())
+        return features
 
     def _settings(self) -> Settings:
         own = {field.name: getattr(self, field.name) for field in fields(Settings) if field.name != "report"}
         return Settings(**own, report=self._report)
 
-    def _set(self, learned: Sequence[Learned]) -> Self:
+    def _set(self, learned: Sequence[Learned], similarity: Sequence[SimilarityScale] | None = None) -> Self:
         """Take what was learned of each property, and show that of a single one as such."""
         self.learned_ = tuple(learned)
+        if similarity is None:
+            similarity = [SimilarityScale.of(one.process.vectors, self.n_jobs) for one in learned]
+        self.similarity_ = tuple(similarity)
         single = len(learned) == 1
         self.weights_: Any = learned[0].weights if single else [one.weights for one in learned]
         self.noise_ = learned[0].noise if single else np.stack([one.noise for one in learned], axis=1)
@@ -239,6 +311,17 @@ class KernelModel(BaseEstimator):
                 raise ValueError(f"there is no target {target!r}; the names of the targets are {known}")
             return names.index(target)
         return check_whole("target", target, low=0, high=len(self.learned_) - 1)
+
+    def _look(self, crystals: CrystalTable, features: FloatArray, number: int) -> tuple[Near, list[dict[str, str]]]:
+        """Find the training crystals nearest to others, and say what is doubtful about these."""
+        learned, scale = self.learned_[number], self.similarity_[number]
+        near = scale.nearest(learned.vectors(features), learned.process.vectors, self.n_jobs)
+        near = near._replace(rows=learned.rows[near.rows])
+        flags = self.range_.flags(crystals, features, self.featurizer_.feature_labels())
+        for found, similarity in zip(flags, near.similarities[:, 0], strict=True):
+            if similarity < scale.far:
+                found["far"] = f"far from all training crystals, of which 99 % are more similar to another than {scale.far:.2f}"
+        return near, flags
 
     def _own_arrays(self) -> dict[str, NDArray[Any]]:
         """Give what a model of this class saves on top."""

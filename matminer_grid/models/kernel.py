@@ -197,7 +197,9 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     def predict_interval(self, X: Any, coverage: float = 0.95, *, extra: Extra = None) -> tuple[FloatArray, FloatArray]:
         """Give the intervals that hold the property with a probability between 0 and 1, the coverage.
 
-        They are calibrated on the leave-one-out residuals. `X`, `extra`, errors and warnings are those of :meth:`predict`.
+        They are calibrated on the leave-one-out residuals. Nothing like a crystal that :meth:`applicability` flags was seen: its
+        interval holds at least as much of the normal distribution with the mean and spread of the training values, and where their
+        logarithm was learned no value below 0. `X`, `extra`, errors and warnings are those of :meth:`predict`.
 
         Returns
         -------
@@ -217,14 +219,28 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         """Give predictions and, for each coverage, the ends of intervals; with a column for each property if there are several."""
         crystals, features = self._read(X, extra)
         found = []
-        for learned, log in zip(self.learned_, self._logs, strict=True):
+        for number, (learned, log) in enumerate(zip(self.learned_, self._logs, strict=True)):
             n_local = self.n_local if coverages else 0
             values, variances = learned.process.predict(learned.vectors(features), n_local, self.n_jobs)
-            halves = [self._half_widths(learned.process, crystals, variances, coverage) for coverage in coverages]
-            ends = [values, *(end for half in halves for end in (values - half, values + half))]
-            found.append([10**one if log else one for one in ends])
+            ends = [10**values if log else values]
+            flags = self._look(crystals, features, number)[1] if coverages else []
+            doubtful = np.array([bool(one) for one in flags])
+            for coverage in coverages:
+                half = self._half_widths(learned.process, crystals, variances, coverage)
+                lower, upper = (10**end if log else end for end in (values - half, values + half))
+                ends += self._widened(lower, upper, doubtful, number, coverage)
+            found.append(ends)
         flat = found[0] if self.y_.ndim == 1 else [np.stack(columns, axis=1) for columns in zip(*found, strict=True)]
         return [flat[0], *zip(flat[1::2], flat[2::2], strict=True)]
+
+    def _widened(
+        self, lower: FloatArray, upper: FloatArray, doubtful: NDArray[np.bool_], number: int, coverage: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Let the intervals of doubtful crystals hold as much of the normal distribution with the spread of the training values."""
+        y = self._known_values(number)
+        reach = ndtri((1 + coverage) / 2) * y.std()
+        low = max(y.mean() - reach, 0.0) if self._logs[number] else y.mean() - reach
+        return np.where(doubtful, np.minimum(lower, low), lower), np.where(doubtful, np.maximum(upper, y.mean() + reach), upper)
 
     def _labels(self, columns: FloatArray) -> list[str]:
         """Name the properties for messages."""

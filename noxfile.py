@@ -16,26 +16,20 @@ nox.options.sessions = ["lint", "coverage", "fast", "lowest", "distributions", "
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 OTHERS = [version for version in PYTHONS if version != f"{sys.version_info.major}.{sys.version_info.minor}"]
 
-FAST = [
-    f"tests/test_{name}.py"
-    for name in (
-        "import",
-        "matminer",
-        "crystal",
-        "composition",
-        "dissimilarity",
-        "models",
-        "pipeline",
-        "cif",
-        "convert",
-        "elements",
-    )
-]
-"""Tests of what other packages' versions can break, without those that draw many crystals or start many processes."""
+FAST = "import private matminer crystal composition elements cif convert formats"
+"""Tests of what other packages' versions can break, without those that compile many kernels or start many processes."""
+
+KERNELS = "emd grid sites site_search structure_factor chemistry clusters compare composition"
+"""Tests that compare kernels with their slow twins."""
 
 ENVIRONMENT = {"MPLBACKEND": "agg", "PYTHONPATH": None}
 LARGEST = 6_000_000
 """Bytes that a wheel or sdist may have."""
+
+
+def files(names: str) -> list[str]:
+    """Give the files of tests by their short names."""
+    return [f"tests/test_{name}.py" for name in names.split()]
 
 
 def run_all(session: nox.Session, *commands: str) -> None:
@@ -63,7 +57,7 @@ def lint(session: nox.Session) -> None:
         "vendor.readthedocs": ".readthedocs.yaml",
         "vendor.citation-file-format": "CITATION.cff",
     }
-    files = {form: " ".join(map(str, sorted(Path().glob(pattern)))) for form, pattern in forms.items()}
+    named = {form: " ".join(map(str, sorted(Path().glob(pattern)))) for form, pattern in forms.items()}
     run_all(
         session,
         "ruff check",
@@ -71,7 +65,7 @@ def lint(session: nox.Session) -> None:
         "mypy",
         "lint-imports",
         "codespell",
-        *(f"check-jsonschema --builtin-schema {form} {named}" for form, named in files.items()),
+        *(f"check-jsonschema --builtin-schema {form} {paths}" for form, paths in named.items()),
         "python .ci/recipe.py",
     )
 
@@ -87,7 +81,7 @@ def tests(session: nox.Session) -> None:
 def fast(session: nox.Session) -> None:
     """The fast tests, with the newest versions, on each Python but the one that nox runs on."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-n", "auto", *(session.posargs or FAST), env=ENVIRONMENT)
+    session.run("pytest", "-n", "auto", *(session.posargs or files(FAST)), env=ENVIRONMENT)
 
 
 @nox.session
@@ -96,7 +90,7 @@ def lowest(session: nox.Session) -> None:
     session.install("--resolution", "lowest-direct", "-e", ".[approximate,ase,distributed,pytest]")
     # numba keeps one version's machine code in a folder
     environment = ENVIRONMENT | {"NUMBA_CACHE_DIR": str(Path(session.create_tmp()).resolve())}
-    session.run("pytest", "-n", "auto", *(session.posargs or FAST), env=environment)
+    session.run("pytest", "-n", "auto", *(session.posargs or files(FAST)), env=environment)
 
 
 @nox.session
@@ -127,9 +121,9 @@ def distributions(session: nox.Session) -> None:
     folder = Path("output/dist").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(folder), ".", silent=True)
-    files = sorted(folder.iterdir())
-    session.run("twine", "check", "--strict", *map(str, files))
-    for file in files:
+    built = sorted(folder.iterdir())
+    session.run("twine", "check", "--strict", *map(str, built))
+    for file in built:
         if file.stat().st_size > LARGEST:
             session.error(f"{file.name} has more than {LARGEST} bytes")
         for tag in session.posargs:
@@ -148,6 +142,8 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[test,browser]", "coverage>=7.10")
     session.run("coverage", "erase")
     run_all(session, "coverage run -m pytest -n auto")
+    plain = ENVIRONMENT | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "few"}
+    session.run("coverage", "run", "-m", "pytest", "-n", "auto", *files(KERNELS), env=plain)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,11 +15,24 @@ from matminer_grid.datasets import load_mp_elasticity_table
 
 settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few", max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell starts background jobs so, and processes inherit it: tests of Ctrl-C need what a terminal gives
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+LARGE = {"embedded", "sample", "structures"}
+"""Fixtures that are too large for kernels in plain Python."""
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where numba compiles nothing, leave out the tests that would take hours."""
+    if numba.config.DISABLE_JIT:
+        left_out = [item for item in items if item.get_closest_marker("compiled") or LARGE & set(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])

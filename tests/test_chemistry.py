@@ -90,6 +90,7 @@ def test_twins(crystal):
     compare_with_twins(crystal)
 
 
+@pytest.mark.compiled
 @given(hostile_crystals(max_sites=6))
 def test_twins_on_hostile_crystals(crystal):
     compare_with_twins(crystal)

@@ -61,6 +61,7 @@ def test_clusters_hold_every_vector_once_in_order(n):
         np.testing.assert_allclose(clusters.distances[own], naive_distances(center, clusters.vectors[own]), rtol=ROUNDING)
 
 
+@pytest.mark.compiled
 def test_most_vectors_are_never_looked_at():
     rng = np.random.default_rng(0)
     vectors = np.repeat(rng.normal(size=(200, 30)), 50, axis=0) + rng.normal(0, 0.01, size=(10_000, 30))

@@ -7,7 +7,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
@@ -30,6 +30,9 @@ POLL_SECONDS = 0.2
 """Waiting without a limit could not be interrupted on Windows."""
 
 _watched = threading.local()
+
+_listeners: list[Any] = []
+"""Who is told how far work has come: what it is, how much is done, of how much."""
 
 
 def n_threads(n_jobs: int | None) -> int:
@@ -58,9 +61,41 @@ def with_progress(
     tasks = [delayed(function)(argument) for argument in arguments]
     threads = min(n_threads(n_jobs), max(1, len(tasks)))
     amounts = Parallel(n_jobs=threads, require="sharedmem", return_as="generator_unordered", batch_size=batch_size)(tasks)
-    with tqdm(**bar) as progress:
+    with progress_bar(**bar) as progress:
         for amount in amounts:
             progress.update(amount)
+
+
+@contextmanager
+def listening(listener: Callable[[str, int, int], None]) -> Iterator[None]:
+    """Tell a function how far work has come, instead of showing bars: what it is, how much is done, and of how much."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def progress_bar(**options: Any) -> Any:
+    """Make a bar of tqdm's options, or, where somebody listens, what tells them as much."""
+    return _Told(options["desc"], options["total"]) if _listeners and options.get("desc") else tqdm(**options)
+
+
+class _Told:
+    """Tells the last listener how much is done."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done = what, total, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, amount: int) -> None:
+        self.done += amount
+        _listeners[-1](self.what, self.done, self.total)
 
 
 def new_flag() -> Flag:

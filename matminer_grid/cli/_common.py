@@ -1,9 +1,8 @@
-"""What the commands share: options in groups, reading files, errors without a traceback, stages, tables."""
+"""What the commands share: options in groups, reading files, errors without a traceback."""
 
 from __future__ import annotations
 
 import inspect
-import sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from matminer_grid._validation import without_row
+from matminer_grid.cli._terminal import print_table, stages  # noqa: F401  the commands take them from here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 FAILED, NOTHING_TO_DO, INTERRUPTED = 1, 2, 130
 """Exit codes: a structure or the command failed; wrong usage, as typer has it, or nothing to do; Ctrl-C. 0 is all well."""
-
-WIDE = 10_000
-"""Columns where a table goes to a file or a pipe: nothing is broken into lines there."""
 
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="Files, folders and archives of structures; Parquet, JSON lines.")
@@ -46,19 +43,6 @@ def clear_errors() -> Iterator[None]:
     except KeyboardInterrupt as error:
         typer.echo("stopped", err=True)
         raise typer.Exit(INTERRUPTED) from error
-
-
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table for people, numbers to the right."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def data_set(file: Path | None) -> tuple[CrystalTable, pd.DataFrame]:
@@ -124,6 +108,7 @@ class Readings:
             self.names, self.warnings = [self.names[i] for i in kept], [self.warnings[i] for i in kept]
             self.rows = [self.rows[i] for i in kept]
             self.crystals = self.crystals[kept]
+            self.columns = None if self.columns is None else self.columns.iloc[kept]
             self.n_failed += len(bad)
         raise typer.Exit(FAILED)
 
@@ -180,14 +165,27 @@ def read_data(inputs: list[Path] | None, *, strict: bool = False) -> Readings:
     return Readings(names, crystals, [[]] * len(crystals), 0, properties)
 
 
-@contextmanager
-def stages(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show what is under way, in one line on the error stream that goes away."""
-    from rich.console import Console
+def check_output(path: Path, overwrite: bool) -> None:
+    """Check that a file can be written before anything long is computed for it.
 
-    console = Console(stderr=True, quiet=quiet)
-    with console.status("") as status:
-        yield status.update
+    Raises
+    ------
+    OSError, ValueError
+        The file is there already and not to be replaced, or its folder is missing or can't be written to.
+    """
+    import tempfile
+
+    if path.is_dir():
+        raise ValueError(f"{path}: it is a folder, and a file is to be written")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path}: the file is there already; --overwrite replaces it")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"{path}: the folder can't be written to ({error.strerror})") from error
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:

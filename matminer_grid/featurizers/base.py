@@ -15,10 +15,9 @@ from joblib.parallel import get_active_backend
 from matminer.featurizers.base import BaseFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 from sklearn.utils import Tags, TransformerTags
-from tqdm.auto import tqdm
 
 from matminer_grid._private import become
-from matminer_grid._threads import in_threads, n_threads, new_flag
+from matminer_grid._threads import in_threads, n_threads, new_flag, progress_bar
 from matminer_grid.crystals.crystal import Crystal, as_crystal
 from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.featurizers._parts import in_parts, read_valid, spread_rows
@@ -312,7 +311,7 @@ class CrystalFeaturizer(BaseFeaturizer):
         starts = range(0, n, CHUNK_SIZE)
         options = {"desc": type(self).__name__, "total": n, "disable": not pbar}
         with (
-            tqdm(**options | (pbar if isinstance(pbar, dict) else {})) as bar,
+            progress_bar(**options | (pbar if isinstance(pbar, dict) else {})) as bar,
             closing(self._in_threads(compute, starts, stop)) as results,
         ):
             for start, (result, errors) in zip(starts, results, strict=True):

@@ -8,10 +8,9 @@ import numpy as np
 import scipy.sparse
 from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
-from tqdm.auto import tqdm
 
 from matminer_grid._private import solve_transport
-from matminer_grid._threads import n_processes, with_progress
+from matminer_grid._threads import n_processes, progress_bar, with_progress
 from matminer_grid._validation import check_choice
 from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
@@ -118,7 +117,7 @@ def vectors_emd(
     rows = Parallel(n_jobs=n_jobs if len(starts) > 1 else 1, prefer="processes", return_as="generator")(
         delayed(_transport_rows)(distinct_a, index, start, upper=b is None) for start in starts
     )
-    with tqdm(**_bar(len(costs), pbar)) as bar:
+    with progress_bar(**_bar(len(costs), pbar)) as bar:
         for start, chunk in zip(starts, rows, strict=True):
             costs[start : start + CHUNK_SIZE] = chunk
             bar.update(len(chunk))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from matminer_grid._threads import in_threads, n_threads, new_flag
+from matminer_grid._threads import in_threads, n_threads, new_flag, progress_bar
 from matminer_grid.kernels.coverage import mark_near
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def find_coverage(
     """
     own = {name: np.zeros(len(generated.structures), np.bool_) for name in ("structure", "composition", "both")}
     theirs = {name: np.zeros(n_known, np.bool_) for name in own}
-    with tqdm(desc="coverage", total=n_known, unit="", disable=not pbar) as bar:
+    with progress_bar(desc="coverage", total=n_known, unit="", disable=not pbar) as bar:
         for rows, points in known:
             theirs["structure"][rows] = _mark(generated, points, (0, radii[0]), (1, np.inf), own["structure"], n_jobs)
             theirs["composition"][rows] = _mark(generated, points, (1, radii[1]), (0, np.inf), own["composition"], n_jobs)

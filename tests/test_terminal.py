@@ -1,0 +1,90 @@
+"""Tables in narrow windows, and what is said while something is under way."""
+
+import re
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from matminer_grid import _threads
+from matminer_grid.cli import _terminal
+from matminer_grid.cli._terminal import clock, fitting, print_table, stages
+
+COLUMNS = ["material", "total", "distances", "space group"]
+ROWS = [
+    ["mp-1234567", "22.4321", "0.0001", "Pm-3m (221) and more of it"],
+    ["a/very/long/name/of/a/file.cif", "1,234.5", "", "P1 (1)"],
+]
+
+
+class TestTables:
+    @pytest.mark.parametrize("width", [10, 30, 45, 60, 80, 200])
+    def test_numbers_are_never_cut(self, capsys, monkeypatch, width):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(COLUMNS, ROWS)
+        text = capsys.readouterr().out
+        kept, dropped = fitting(COLUMNS, ROWS, width)
+        assert kept + dropped == list(range(4))
+        for i in kept:
+            for row in ROWS:
+                if re.fullmatch(r"[\d.,]+", row[i]):
+                    assert row[i] in text
+        for i in dropped:
+            assert COLUMNS[i] in text.splitlines()[-1]
+        letters = "".join(line[1 : line.index("│", 1)].strip() for line in text.splitlines() if line.startswith("│"))
+        assert "".join(row[0] for row in ROWS) in letters  # folded, with nothing lost
+
+    def test_all_columns_where_the_output_is_a_pipe(self, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "20")
+        print_table(COLUMNS, ROWS)
+        text = capsys.readouterr().out
+        assert all(cell in text for row in ROWS for cell in row)
+
+    def test_a_table_without_rows(self):
+        assert fitting(COLUMNS, [], 80) == ([0, 1, 2, 3], [])
+
+
+class TestStages:
+    def test_a_line_at_intervals_where_the_output_is_redirected(self, capsys, monkeypatch):
+        monkeypatch.setattr(_terminal, "SECONDS_BETWEEN", 0.05)
+        monkeypatch.setattr(_terminal, "SECONDS_BEFORE", 0.0)
+        with stages(quiet=False) as progress:
+            progress("compare the crystals")
+
+            def work(_):
+                time.sleep(0.1)
+                return 10
+
+            _threads.with_progress(work, range(5), 1, {"desc": "pairs", "total": 50, "disable": True})
+        lines = capsys.readouterr().err.splitlines()
+        assert any(re.fullmatch(r"compare the crystals: [1-4]0 of 50, 0:0\d left \(0:0\d so far\)", line) for line in lines), lines
+
+    def test_quiet(self, capsys):
+        with stages(quiet=True) as progress:
+            progress("compare")
+        assert capsys.readouterr() == ("", "")
+
+    def test_bars_are_tqdm_s_where_nobody_listens(self, capsys):
+        with stages(quiet=False):
+            pass
+        _threads.with_progress(lambda _: 1, range(3), 1, {"desc": "some", "total": 3})
+        assert "some: 100%" in capsys.readouterr().err
+
+    def test_compiling_is_announced_once(self, capsys, monkeypatch):
+        from matminer_grid.kernels._jit import jit
+
+        def double(x):
+            return 2 * x
+
+        double.__module__ = "matminer_grid.kernels.test"
+        monkeypatch.setattr("numba.config.DISABLE_JIT", 0)
+        with stages(quiet=False):
+            compiled = jit(double)
+            assert (compiled(2), compiled(2.0), compiled(np.float32(2))) == (4, 4, 4)
+        assert capsys.readouterr().err == f"{_terminal.COMPILING}\n"
+
+    @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (65, "1:05"), (3725, "1:02:05")])
+    def test_clock(self, seconds, text):
+        assert clock(seconds) == text

@@ -120,9 +120,10 @@ def parameters(content: dict[str, Any]) -> list[str]:
 def speed(content: dict[str, Any]) -> list[str]:
     """Make the tables of benchmarks.speed."""
     parts = []
-    for key, title in (("structure", "µs a structure"), ("pair", "µs a pair")):
+    for key in ("structure", "pair"):
         rows = [
-            {title: name, "median time": float(f"{value['median']:.3g}"), "quartiles": f"{value['low']:.3g} to {value['high']:.3g}"}
+            {f"time a {key}": name, "median time": duration(value["median"])}
+            | {"quartiles": f"{duration(value['low'])} to {duration(value['high'])}"}
             for name, value in content[key].items()
             if "low" in value
         ]
@@ -133,9 +134,21 @@ def speed(content: dict[str, Any]) -> list[str]:
         f"against {found['brute_force_seconds']:.0f} s for all pairs; {found['evaluated_share']:.2%} of the GRID pairs were "
         "evaluated."
     )
-    ratios = [{"what / what": name, "times as fast": float(f"{ratio:.3g}")} for name, ratio in content["ratios"].items()]
+    ratios = [{"first and second": name, "the first is": faster(ratio)} for name, ratio in content["ratios"].items()]
     scaling = [{"cost against": name, "exponent": round(entry["exponent"], 2)} for name, entry in content["scaling"].items()]
     return [*parts, markdown(pd.DataFrame(ratios)), markdown(pd.DataFrame(scaling))]
+
+
+def duration(microseconds: float) -> str:
+    """Write a time in the unit that fits, with three digits."""
+    unit, size = next((one for one in (("s", 1e6), ("ms", 1e3)) if microseconds >= one[1]), ("µs", 1.0))
+    return f"{microseconds / size:.3g} {unit}"
+
+
+def faster(ratio: float) -> str:
+    """Say how a first time compares with a second one that is so many times as long."""
+    times = ratio if ratio >= 1 else 1 / ratio
+    return f"{float(f'{times:.3g}'):,.10g} times {'faster' if ratio >= 1 else 'slower'}"
 
 
 def sites(content: dict[str, Any]) -> list[str]:

@@ -79,7 +79,7 @@ SHOWN = {
     "parameters": "| `cutoff` (Å) | 6 | 22.9 | 14.0 | -1.3 ± 0.3 |",
     "sets": "| ours, by parts | 1 |  |",
     "sites": "| CuAu | different | 0.1132 | 0.566 | 0 | 0 |  | 0 | different |",
-    "speed": "| GRID | 71.2 | 70 to 73 |",
+    "speed": "| GRID | 71.2 µs | 70 µs to 73 µs |",
 }
 
 

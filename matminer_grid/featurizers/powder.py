@@ -23,7 +23,8 @@ class PowderPatternFeaturizer(ReflectionFeaturizer):
     r"""Intensities of a crystal's reflections as a powder pattern, by the length of the scattering vector.
 
     The structure factor is that of :class:`StructureFactorFeaturizer`. The pattern doesn't depend on the choice of the cell, on
-    supercells, the order of sites, rotation or translation, and changes steadily when atoms or edges move a little.
+    supercells, the order of sites, rotation or translation, and changes steadily when atoms or edges move a little. Lorentz and
+    polarisation factors, which belong to an experiment, are left out.
 
     Features:
         - "radial [s1 - s2]1/A": fraction of the intensity between two lengths of S, without (000). They add up to 1.

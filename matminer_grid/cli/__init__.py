@@ -12,6 +12,7 @@ from matminer_grid.cli.compare import compare
 from matminer_grid.cli.data import data
 from matminer_grid.cli.duplicates import duplicates
 from matminer_grid.cli.evaluate import evaluate
+from matminer_grid.cli.explore import explore
 from matminer_grid.cli.features import featurize
 from matminer_grid.cli.index import index
 from matminer_grid.cli.models import predict
@@ -34,7 +35,7 @@ class _Group(TyperGroup):
 app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
 app.add_typer(index, name="index")
-for command in (featurize, predict, train, similar, compare, duplicates, evaluate):
+for command in (featurize, predict, train, similar, compare, duplicates, evaluate, explore):
     app.command()(command)
 
 

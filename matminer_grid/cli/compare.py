@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import clear_errors, print_table, read_files, stages
+from matminer_grid.cli._common import check_output, clear_errors, print_table, read_files, stages
+from matminer_grid.cli.reports import Report, compare_report, write_report
 
 if TYPE_CHECKING:
     from matminer_grid.similarity import Comparison
@@ -24,18 +25,28 @@ def compare(
     elements: Annotated[str, typer.Option(help="How elements are compared: graded, identity or none.")] = "graded",
     scale_volume: Annotated[bool, typer.Option("--scale-volume", help="Bring both to one volume a site first.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw a picture: png, svg or pdf.")] = None,
+    report: Report = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare two crystals site by site: how unlike they are, which site became which, and what differs around it."""
+    """Compare two crystals site by site: how unlike they are, which site became which, and what differs around it.
+
+    Example: matminer-grid compare relaxed.cif mp-2998 --report compared.html
+    """
     from matminer_grid import CrystalDissimilarity
 
     with clear_errors(), stages(as_json) as progress:
+        for file in (plot, report):
+            if file is not None:
+                check_output(file, overwrite=True)
         progress("read and compare the crystals")
         crystals = [one_crystal(text) for text in (a, b)]
         dissimilarity = CrystalDissimilarity(resolution="sites", elements=elements, scale_volume=scale_volume)
         compared = dissimilarity.compare(*crystals)
         if plot is not None:
             _draw(compared, dissimilarity, (a, b), plot)
+        if report is not None:
+            weights = dissimilarity.grid_weight, dissimilarity.composition_weight, dissimilarity.neighbor_weight
+            write_report(report, compare_report(compared, (a, b), crystals, weights))
     if as_json:
         typer.echo(json.dumps({"a": a, "b": b} | compared.to_dict()))
         return

@@ -149,7 +149,7 @@ def _found(read: Readings, sameness: Sameness) -> Duplicates:
 
 def _groups(read: Readings, found: Duplicates) -> list[dict[str, Any]]:
     """Describe the groups, the largest first: the representative is the first of the members."""
-    from matminer_grid.similarity.compare import space_group_of
+    from matminer_grid.similarity.compare import space_group_symbol
 
     groups = []
     for rows in found.groups:
@@ -160,7 +160,7 @@ def _groups(read: Readings, found: Duplicates) -> list[dict[str, Any]]:
             {
                 "formula": reduced_formula(read.crystals[first]),
                 "formulas": sorted({reduced_formula(read.crystals[row]) for row in members}),
-                "space_group": space_group_of(read.crystals[first]),
+                "space_group": space_group_symbol(read.crystals[first]),
                 "spread": round(float(found.spreads[label]), 4),
                 "materials": [read.names[row] for row in members],
             }

@@ -13,6 +13,7 @@ import typer
 from matminer_grid.cli._common import (
     Readings,
     Strict,
+    check_output,
     clear_errors,
     labelled,
     print_table,
@@ -21,11 +22,14 @@ from matminer_grid.cli._common import (
     stages,
     with_option_groups,
 )
+from matminer_grid.cli.reports import MATERIAL_PAGE, Report, similar_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable, EMDSearch
+
+    Pictures = list[tuple[Crystal, list[Crystal]]]  # a query, and the nearest
 
 SAME_FRACTION = 1e-6
 """Element fractions that differ by no more are equal."""
@@ -48,9 +52,6 @@ SHORT = {
 
 BELOW = ("space_group", "page")
 """What stands below the table on the console."""
-
-MATERIAL_PAGE = "https://materialsproject.org/materials/{}"
-"""Page of a material of the Materials Project."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,12 @@ def similar(
         bool, typer.Option("--prototype", help="Those of equal anonymous formula, whatever their elements and volume.")
     ] = False,
     strict: Strict = False,
+    report: Report = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the materials nearest to each crystal, with the parts of their dissimilarity.
+
+    Example: matminer-grid similar my.cif -k 5 --report similar.html
 
     By sites: the differences of neighbours' distances (Å), of elements, and of what surrounds them (places on the modified Pettifor
     scale), and the dissimilarity at equal volume.
@@ -97,10 +101,14 @@ def similar(
     with clear_errors(), stages(as_json) as progress:
         if prototype and alike != Alike():
             raise ValueError("--prototype says itself what is alike: leave out --metric, --elements, --scale-volume and --bin-size")
+        if report is not None:
+            check_output(report, overwrite=True)
         read = read_files(files, strict=strict)
         progress("open the crystals to compare with")
         find = _of_one_prototype if prototype else _nearest
-        answers = find(read, against, alike, n_neighbors, progress)
+        answers, pictures = find(read, against, alike, n_neighbors, progress)
+        if report is not None:
+            write_report(report, similar_report(answers, pictures))
     if as_json:
         typer.echo(json.dumps(answers))
     else:
@@ -110,7 +118,7 @@ def similar(
 
 def _nearest(
     read: Readings, against: Path | None, alike: Alike, n_neighbors: int, progress: Callable[[str], None]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], Pictures]:
     """Find the nearest crystals of each, and those of its formula."""
     search, known, label = opened(against, alike)
     queries = read.keep_described(search.dissimilarity_.describe)
@@ -134,16 +142,17 @@ def _nearest(
         ]
         answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": same, "nearest": nearest}
         answers.append(answer)
-    return answers
+    pictures = [(crystal, [known[row] for row in found.tolist()]) for crystal, found in zip(read.crystals, rows, strict=True)]
+    return answers, pictures
 
 
 def _of_one_prototype(
     read: Readings, against: Path | None, _: Alike, n_neighbors: int, progress: Callable[[str], None]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], Pictures]:
     """Find the nearest crystals of each but for elements and volume."""
     from matminer_grid import CrystalIndex
     from matminer_grid.similarity import nearest_prototypes
-    from matminer_grid.similarity.compare import space_group_of
+    from matminer_grid.similarity.compare import space_group_symbol
     from matminer_grid.similarity.near_pairs import by_parts
 
     label: Callable[[int], str]
@@ -155,6 +164,7 @@ def _of_one_prototype(
         label = labels.__getitem__
     read.keep_described(by_parts().describe)
     answers: list[dict[str, Any]] = []
+    pictures: Pictures = []
     for name, crystal, warned in zip(read.names, read.crystals, read.warnings, strict=True):
         progress(f"{name}: compare with those of its anonymous formula")
         try:
@@ -172,14 +182,15 @@ def _of_one_prototype(
                 "surroundings": round(match.surroundings, 4),
                 "volume_ratio": round(match.volume_ratio, 4),
                 "renaming": ", ".join(f"{old} → {new}" for old, new in match.renaming.items()),
-                "space_group": space_group_of(known[match.row]),
+                "space_group": space_group_symbol(known[match.row]),
                 **_page_of(label(match.row)),
             }
             for match in found
         ]
         answer = {"file": name, "formula": reduced_formula(crystal), "warnings": warned, "known_as": [], "nearest": nearest}
         answers.append(answer)
-    return answers
+        pictures.append((crystal, [known[match.row] for match in found]))
+    return answers, pictures
 
 
 def _page_of(name: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from matminer_grid.similarity.composition import SubstitutionIndex, composition_
 from matminer_grid.similarity.described import DescribedCrystals
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
 from matminer_grid.similarity.duplicates import Duplicates, find_duplicates
+from matminer_grid.similarity.embedding import CrystalEmbedding, embed_crystals
 from matminer_grid.similarity.evaluation import Evaluation, evaluate_crystals
 from matminer_grid.similarity.evaluation_known import KnownCrystals
 from matminer_grid.similarity.evaluation_settings import EvaluationSettings, Measure
@@ -24,6 +25,7 @@ __all__ = [
     "ApproximateEMDSearch",
     "Comparison",
     "CrystalDissimilarity",
+    "CrystalEmbedding",
     "CrystalIndex",
     "CrystalPairs",
     "DescribedCrystals",
@@ -45,6 +47,7 @@ __all__ = [
     "build_index",
     "composition_emd",
     "crystal_groups",
+    "embed_crystals",
     "evaluate_crystals",
     "find_duplicates",
     "find_pairs",

@@ -178,8 +178,8 @@ def symmetry_dataset(crystal: Crystal) -> Any:
     return spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
 
 
-def space_group_of(crystal: Crystal) -> str:
-    """Give the symbol and number of a crystal's space group, "unknown" where spglib finds none."""
+def space_group_symbol(crystal: Crystal) -> str:
+    """Give the symbol and number of the space group, such as "Pm-3m (221)"; "unknown" where spglib finds none."""
     return _space_group(symmetry_dataset(crystal))
 
 

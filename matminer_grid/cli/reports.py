@@ -1,0 +1,199 @@
+"""What the commands' reports say: an answer of the library in, a page out, one function for each command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matminer_grid import Crystal
+    from matminer_grid.plotting import Card
+    from matminer_grid.similarity import Comparison
+
+Report = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with pictures, which works offline.")
+]
+
+MATERIAL_PAGE = "https://materialsproject.org/materials/{}"
+"""Page of a material of the Materials Project."""
+
+MOST_QUERIES = 50
+"""Crystals that a report shows; the console and JSON have all of them."""
+
+MOST_LINES = 40
+"""Lines of a table on a report."""
+
+
+def drawn(crystal: Crystal) -> dict[str, Any]:
+    """Give a crystal as pages draw it; a site that elements share is shown as that of the largest part."""
+    from matminer_grid.crystals.elements import species_symbol
+
+    order = np.lexsort((-crystal.occupancies, crystal.site_index))
+    largest = order[np.unique(crystal.site_index[order], return_index=True)[1]]
+    symbols = [species_symbol(number) for number in crystal.numbers[largest].tolist()]
+    return {"symbols": symbols, "positions": crystal.frac_coords % 1 @ crystal.lattice, "cell": crystal.lattice}
+
+
+def card(name: str, crystal: Crystal, lines: Sequence[str]) -> Card:
+    """Make the card of a crystal; one of the Materials Project gets a link."""
+    from matminer_grid.plotting import Card
+
+    return Card(name, lines, **drawn(crystal), link=MATERIAL_PAGE.format(name) if name.startswith("mp-") else "")
+
+
+def write_report(path: Path, page: str) -> None:
+    """Write a page, whole or not at all."""
+    from matminer_grid._files import replacing
+
+    with replacing(path) as file:
+        file.write(page.encode())
+    typer.echo(f"{path}: open it in a browser", err=True)
+
+
+def compare_report(compared: Comparison, names: Sequence[str], crystals: Sequence[Crystal], weights: Sequence[float]) -> str:
+    """Make the page of a comparison; the weights are those of distances, elements and surroundings."""
+    import pandas as pd
+
+    from matminer_grid.plotting import Section, report_page
+
+    titles = [Path(name).name for name in names]
+    parts = {
+        "distances": (weights[0] * compared.geometry, f"{compared.geometry:.4f} Å"),
+        "elements": (weights[1] * compared.elements, f"{compared.elements:.4f}"),
+        "surroundings": (weights[2] * compared.neighbors, f"{compared.neighbors:.4f}"),
+    }
+    facts = {
+        "dissimilarity": f"{compared.total:.4f}",
+        "at equal volume": f"{compared.at_equal_volume:.4f}",
+        "volume a site": f"{100 * (compared.volume_ratio - 1):+.1f} %",
+    }
+    most = max(parts, key=lambda name: parts[name][0])
+    told = "They are alike in all that is compared." if compared.total == 0 else f"Most of it comes from {most}."
+    cards = [
+        card(title, crystal, [formula, group])
+        for title, crystal, formula, group in zip(titles, crystals, compared.formulas, compared.space_groups, strict=True)
+    ]
+    matches = pd.DataFrame(
+        {
+            titles[0] if titles[0] != titles[1] else "first": [match.a for match in compared.matches],
+            titles[1] if titles[0] != titles[1] else "second": [match.b for match in compared.matches],
+            "share of the atoms": [match.share for match in compared.matches],
+            "distances (Å)": [match.geometry for match in compared.matches],
+            "elements": [match.elements for match in compared.matches],
+            "surroundings": [match.neighbors for match in compared.matches],
+            "cost": [match.cost for match in compared.matches],
+        }
+    )
+    table = pd.DataFrame({"part": list(parts), "itself": [text for _, text in parts.values()]})
+    table["in the dissimilarity"] = [value for value, _ in parts.values()]
+    sections = [
+        Section("How unlike they are", [facts, f"{told} {_formulas(compared)}", cards]),
+        Section("What makes it", [table]),
+        Section("Which site became which", [matches.head(MOST_LINES)]),
+        Section("Neighbours that differ", _shells(compared)),
+    ]
+    return report_page(f"{titles[0]} and {titles[1]}", sections)
+
+
+def _formulas(compared: Comparison) -> str:
+    if compared.same_formula:
+        return f"Both are {compared.formulas[0]}."
+    return f"Their formulas differ: {compared.formulas[0]} and {compared.formulas[1]}."
+
+
+def _shells(compared: Comparison) -> list[Any]:
+    """Give the neighbours that differ, as a table, or say that there are none."""
+    import pandas as pd
+
+    if not compared.shells:
+        return ["All neighbours are the same, within 0.001 Å."]
+    rows = [
+        {
+            "sites": f"{compared.matches[shell.match].a} → {compared.matches[shell.match].b}",
+            "neighbours": f"{shell.first:g} to {shell.last:g}" if shell.last > shell.first else f"{shell.first:g}",
+            "in the first": f"{shell.pair_a} {shell.distance_a:.3f} Å",
+            "in the second": f"{shell.pair_b} {shell.distance_b:.3f} Å",
+        }
+        for shell in compared.shells[:MOST_LINES]
+    ]
+    more = len(compared.shells) - len(rows)
+    said = [f"{more:,} more are left out here: --json prints all."] if more else []
+    return ["The nearest neighbour is number 1.", pd.DataFrame(rows), *said]
+
+
+def similar_report(answers: Sequence[dict[str, Any]], pictures: Sequence[tuple[Crystal, Sequence[Crystal]]]) -> str:
+    """Make the page of the nearest known crystals; each answer comes with its crystal and the nearest ones, in their order."""
+    import pandas as pd
+
+    from matminer_grid.plotting import Section, report_page
+
+    sections = []
+    for answer, (crystal, nearest) in list(zip(answers, pictures, strict=True))[:MOST_QUERIES]:
+        known = ", ".join(f"{one['material']} ({one['dissimilarity']:g})" for one in answer["known_as"][:5])
+        first = answer["nearest"][0]
+        facts = {"formula": answer["formula"], "nearest": f"{first['material']}, {first['formula']}"}
+        facts["dissimilarity"] = f"{first['dissimilarity']:g}"
+        told = f"Known with this formula, nearest first: {known}." if known else "No known crystal has this formula."
+        cards = [
+            card(Path(answer["file"]).name, crystal, [answer["formula"], *(f"warning: {text}" for text in answer["warnings"])])
+        ]
+        cards += [
+            card(
+                one["material"],
+                other,
+                [*(one[name] for name in ("formula", "space_group") if name in one), f"dissimilarity {one['dissimilarity']:g}"],
+            )
+            for one, other in zip(answer["nearest"], nearest, strict=True)
+        ]
+        columns = [name for name in first if name != "page"]
+        table = pd.DataFrame(answer["nearest"])[columns].rename(columns=lambda name: name.replace("_", " "))
+        sections.append(Section(answer["file"], [facts, told, cards, table]))
+    return report_page("The most similar known crystals", sections, left_out(len(answers)))
+
+
+def left_out(n: int) -> list[str]:
+    """Say how many crystals a report leaves out, if any."""
+    return [f"The first {MOST_QUERIES} of {n:,} crystals; --json prints all."] if n > MOST_QUERIES else []
+
+
+def predict_report(
+    answers: Sequence[dict[str, Any]], pictures: Sequence[tuple[Crystal, Sequence[Crystal]]], units: dict[str, str], coverage: float
+) -> str:
+    """Make the page of predictions; `units` are those of the predicted properties, by their names in the answers."""
+    import pandas as pd
+
+    from matminer_grid.plotting import Section, report_page
+
+    sections = []
+    for answer, (crystal, known) in list(zip(answers, pictures, strict=True))[:MOST_QUERIES]:
+        values = {name: answer[name] for name in units}
+        facts = {f"{name} ({unit})".replace(" ()", ""): f"{values[name]['value']:.4g}" for name, unit in units.items()}
+        table = pd.DataFrame(
+            {
+                "property": list(units),
+                "prediction": [values[name]["value"] for name in units],
+                f"{coverage:.0%} interval": ["{:.4g} to {:.4g}".format(*values[name]["interval"]) for name in units],
+                "unit": list(units.values()),
+            }
+        )
+        lines = [answer["formula"], *(f"warning: {text}" for text in answer["warnings"])]
+        parts: list[Any] = [facts, table, [card(Path(answer["file"]).name, crystal, lines)]]
+        rests = answer.get("rests_on", [])
+        if rests:
+            parts += [
+                "The known crystals of the largest share in the prediction:",
+                [card(one.get("material_id", one["formula"]), other, _rests(one)) for one, other in zip(rests, known, strict=True)],
+                pd.DataFrame(rests).rename(columns=lambda name: name.replace("_", " ")),
+            ]
+        sections.append(Section(answer["file"], parts))
+    return report_page("Predictions", sections, left_out(len(answers)))
+
+
+def _rests(one: dict[str, Any]) -> list[str]:
+    values = [f"{name} {value:g}" for name, value in one.items() if name.endswith("_VRH")]
+    return [one["formula"], *values, f"share {one['share']:.0%}"]

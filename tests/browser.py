@@ -1,0 +1,88 @@
+"""A headless Chromium that opens the pages we write."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+NEEDS_BROWSER = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs Chromium and its driver: apt-get install chromium chromium-driver"
+)
+FLAGS = "headless no-sandbox disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+WEBGL = "use-angle=swiftshader enable-unsafe-swiftshader ignore-gpu-blocklist"
+AXE = "axe-core@4.10.3"
+READY = "document.body.dataset.ready"
+OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+
+
+@contextmanager
+def opened(page: Path, profile: Path, width: int = 1400, height: int = 1600, *, dark: bool = False):
+    """Open a page; the width is that of the page itself, also below what a window can be."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install 'matminer-grid[browser]'")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS.split(), *WEBGL.split(), f"user-data-dir={profile}", f"window-size={width},{height}"]:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(120)
+    try:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
+        driver.get(page.as_uri())
+        yield driver
+    finally:
+        driver.quit()
+
+
+def wait(browser, script: str, seconds: float = 60):
+    """Wait until a script gives something true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, seconds).until(lambda one: one.execute_script(f"return {script}"))
+
+
+def errors(browser) -> list[str]:
+    """List what the console says is wrong."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def overflow(browser) -> int:
+    """Tell by how many pixels the page is wider than the window."""
+    return browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@functools.cache
+def axe_script() -> str:
+    """Get axe-core from npm once; the test is skipped where that can't be done."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("needs axe-core, which npm installs")
+    folder = Path(__file__).parents[1] / "output" / "axe"
+    folder.mkdir(parents=True, exist_ok=True)
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", AXE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode:
+            pytest.skip(f"npm can't install axe-core here: {done.stderr.strip()[-200:]}")
+    return script.read_text(encoding="utf-8")
+
+
+def axe(browser, exclude: str = "") -> list[str]:
+    """List what axe-core finds wrong with a page."""
+    browser.execute_script(axe_script())
+    context = {"exclude": [[exclude]]} if exclude else {}
+    found = browser.execute_async_script("axe.run(arguments[0] ?? document).then(arguments[1])", {"include": ["html"], **context})
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]

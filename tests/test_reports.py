@@ -1,0 +1,147 @@
+"""Reports: pictures of crystals, the page, the commands' options, and what a browser makes of them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from matminer_grid.plotting import Card, CrystalPicture, Section, report_page
+from tests.browser import NEEDS_BROWSER, READY, axe, errors, opened, overflow, wait
+from tests.conftest import perovskite, rock_salt
+from tests.test_cli import run
+
+HOSTILE = '</script><img src=x onerror="document.title=1">&'
+
+
+def picture(structure) -> CrystalPicture:
+    return CrystalPicture.of([site.specie.symbol for site in structure], structure.cart_coords, structure.lattice.matrix)
+
+
+class TestPicture:
+    def test_sites_on_faces_are_drawn_on_all_of_them(self):
+        drawn = picture(perovskite())  # Sr at the corner, Ti in the middle, O on the faces
+        assert [drawn.symbols.count(symbol) for symbol in ("Sr", "Ti", "O")] == [8, 1, 6]
+        assert len(drawn.edges()) == 12
+
+    def test_bonds_are_the_nearest_shell(self):
+        drawn = picture(perovskite())
+        for a, b in drawn.bonds.tolist():
+            distances = [
+                np.sort(np.linalg.norm(drawn.positions - drawn.positions[i], axis=1))[1] for i in (a, b)
+            ]  # to the nearest other atom
+            assert np.linalg.norm(drawn.positions[a] - drawn.positions[b]) <= 1.1 * max(distances) + 1e-9
+        pairs = {tuple(sorted((drawn.symbols[a], drawn.symbols[b]))) for a, b in drawn.bonds.tolist()}
+        assert pairs == {("O", "Ti"), ("O", "Sr")}
+
+    @pytest.mark.parametrize("move", [0.0, 1e-9, -1e-9, 3.0])
+    def test_another_description_of_the_same_sites(self, move):
+        first, second = rock_salt(), rock_salt()
+        second.translate_sites(range(8), [move] * 3, to_unit_cell=False)
+        assert np.allclose(np.sort(picture(first).positions, axis=0), np.sort(picture(second).positions, axis=0), atol=1e-6)
+
+    def test_one_atom_and_many(self):
+        assert CrystalPicture.of(["Po"], [[0, 0, 0]], 3.35 * np.eye(3)).symbols == ["Po"] * 8
+        alone = CrystalPicture.of(["Po"], [[1, 1, 1]], 3.35 * np.eye(3))
+        assert len(alone.bonds) == 0
+        assert "<circle" in alone.svg("polonium")
+        many = picture(rock_salt() * (5, 5, 5))
+        assert len(many.symbols) == 400
+        assert many.left_out > 600
+
+    def test_what_is_no_element(self):
+        drawn = CrystalPicture.of(["X", "D", "Po"], np.eye(3), 4 * np.eye(3))
+        assert dict(zip(drawn.symbols, drawn.colors, strict=True)) == {"X": "#ff1493", "D": "#ffffff", "Po": "#ab5c00"}
+        assert HOSTILE not in drawn.svg(HOSTILE)
+
+
+def hostile_page() -> str:
+    cells = [Card(HOSTILE, [HOSTILE], ["Fe"], [[0, 0, 0]], 2.87 * np.eye(3), link="https://example.org/?a=1&b=2")] * 2
+    table = pd.DataFrame({"name": [HOSTILE, None], "value": [1.23456789, np.nan], "a long text": ["x" * 90, "y"]})
+    figure = go.Figure(go.Scatter(x=[1, 2], y=[2, 1], text=[HOSTILE, "b"]))
+    figure.update_layout(template="simple_white", meta=f"Two points {HOSTILE}", xaxis_title="x (Å)", yaxis_title="y")
+    parts = [{HOSTILE: HOSTILE, "modulus": "12 GPa"}, "text & more", cells, table, figure]
+    return report_page(f"A title {HOSTILE}", [Section(f"Answer {HOSTILE}", parts)], ["A note."])
+
+
+class TestPage:
+    def test_text_is_escaped_and_nothing_is_loaded(self):
+        page = hostile_page()
+        assert HOSTILE not in page
+        own = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+        assert "src=" not in own.replace("&lt;img src=", "")
+        assert '<td class="number">1.235</td>' in page
+        assert '<td class="number"></td>' in page
+
+    def test_no_script_where_nothing_is_drawn(self):
+        assert "<script" not in report_page("title", [Section("a", ["b"])])
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Write the reports of the commands on small files."""
+    folder = tmp_path_factory.mktemp("reports")
+    perovskite().to(filename=str(folder / "SrTiO3.cif"))
+    rock_salt().to(filename=str(folder / "NaCl.cif"))
+    (folder / "hostile.html").write_text(hostile_page(), encoding="utf-8")
+    arguments = {
+        "compare": ["NaCl.cif", "mp-23193"],
+        "similar": ["SrTiO3.cif", "NaCl.cif", "-k", "3"],
+    }
+    for command, given in arguments.items():
+        done = run(command, *given, "--report", f"{command}.html", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert f"{command}.html: open it in a browser\n" in done.stderr
+    return folder
+
+
+class TestCommands:
+    def test_compare(self, pages):
+        text = (pages / "compare.html").read_text(encoding="utf-8")
+        for part in (
+            "NaCl.cif and mp-23193",
+            "Most of it comes from distances.",
+            "Na 4a",
+            "https://materialsproject.org/materials/mp-23193",
+        ):
+            assert part in text
+
+    def test_similar(self, pages):
+        text = (pages / "similar.html").read_text(encoding="utf-8")
+        for part in ("SrTiO3.cif", "mp-5229", "The unit cell of mp-22862", "Pm-3m (221)"):
+            assert part in text
+
+    @pytest.mark.parametrize("command", [["compare", "mp-2998", "mp-5229"], ["similar", "NaCl.cif"]])
+    def test_a_report_that_cannot_be_written(self, pages, command):
+        done = run(*command, "--report", "none/x.html", cwd=pages)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith("error: none/x.html: there is no folder none\n")
+
+
+@pytest.mark.browser
+@NEEDS_BROWSER
+class TestBrowser:
+    @pytest.mark.parametrize("name", ["compare", "similar", "hostile"])
+    @pytest.mark.parametrize("width", [1400, 400])
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_no_errors_and_no_overflow(self, pages, tmp_path, name, width, dark):
+        with opened(pages / f"{name}.html", tmp_path, width, dark=dark) as browser:
+            wait(browser, READY)
+            assert overflow(browser) <= 0
+            assert axe(browser) == []
+            assert errors(browser) == []
+            assert browser.title != "1"
+
+    def test_a_click_turns_one_crystal_at_a_time(self, pages, tmp_path):
+        with opened(pages / "similar.html", tmp_path) as browser:
+            wait(browser, READY)
+            buttons = browser.find_elements("css selector", "[data-turn]")
+            assert len(buttons) == 8
+            buttons[0].click()
+            wait(browser, "document.querySelector('[data-crystal=\"0\"] .gl-container canvas')")
+            buttons[5].click()
+            wait(browser, "document.querySelector('[data-crystal=\"5\"] .gl-container canvas')")
+            assert len(browser.find_elements("css selector", ".solid")) == 1
+            assert browser.find_element("css selector", '[data-crystal="0"] svg').is_displayed()
+            assert errors(browser) == []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from typer.main import get_command
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -89,6 +90,42 @@ def write_api() -> None:
     (HERE / "api" / "index.md").write_text("\n".join(index), encoding="utf-8")
 
 
+def write_commands() -> None:
+    """Write the reference of the command line from the commands themselves."""
+    parts = []
+    for words, command in _commands(get_command(import_module("matminer_grid.cli").app), "matminer-grid"):
+        arguments = " ".join(one.metavar or one.name for one in command.params if one.param_type_name == "argument")
+        heading = f"## `{words}`"
+        rows = [
+            f"| {_call(one)} | {one.help or ''} | {_default(one)} |".replace("\n", " ")
+            for one in command.params
+            if one.name != "help"
+        ]
+        text = re.sub(r"^Example: (.*)$", r"    \1", command.help or "", flags=re.MULTILINE)
+        table = "\n".join(["| argument or option | what it is | default |", "|---|---|---|", *rows])
+        parts.append("\n\n".join([heading, f"    {words} {arguments} [OPTIONS]", text, *([table] if rows else [])]))
+    (HERE / "generated" / "commands.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _commands(command: Any, words: str) -> list[tuple[str, Any]]:
+    """List a command with its words, or those that it groups."""
+    if not hasattr(command, "commands"):
+        return [(words, command)]
+    return [one for name, inner in command.commands.items() for one in _commands(inner, f"{words} {name}")]
+
+
+def _call(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar or parameter.name.upper()}`"
+    return ", ".join(f"`{name}`" for name in parameter.opts)
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "needed"
+    return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
+
+
 def _own_names(module: Any) -> list[str]:
     return [
         name
@@ -141,3 +178,4 @@ def setup(app: Sphinx) -> None:
     write_api()
     copy_notebooks()
     write_tables(HERE / "results", HERE / "generated")
+    write_commands()

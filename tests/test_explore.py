@@ -12,7 +12,7 @@ from matminer_grid.plotting import crystal_map
 from matminer_grid.similarity import embed_crystals
 from matminer_grid.similarity.embedding import classical_scaling
 from tests.browser import NEEDS_BROWSER, READY, axe, errors, opened, overflow, wait
-from tests.test_cli import run
+from tests.commands import run
 
 pytest.importorskip("chemiscope", reason="needs chemiscope: pip install 'matminer-grid[explore]'")
 

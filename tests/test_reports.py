@@ -9,8 +9,8 @@ import pytest
 
 from matminer_grid.plotting import Card, CrystalPicture, Section, report_page
 from tests.browser import NEEDS_BROWSER, READY, axe, errors, opened, overflow, wait
+from tests.commands import run
 from tests.conftest import perovskite, rock_salt
-from tests.test_cli import run
 
 HOSTILE = '</script><img src=x onerror="document.title=1">&'
 
@@ -88,6 +88,7 @@ def pages(tmp_path_factory):
     arguments = {
         "compare": ["NaCl.cif", "mp-23193"],
         "similar": ["SrTiO3.cif", "NaCl.cif", "-k", "3"],
+        "predict": ["SrTiO3.cif", "-k", "3", "--limit", "60"],
     }
     for command, given in arguments.items():
         done = run(command, *given, "--report", f"{command}.html", cwd=folder)
@@ -112,7 +113,12 @@ class TestCommands:
         for part in ("SrTiO3.cif", "mp-5229", "The unit cell of mp-22862", "Pm-3m (221)"):
             assert part in text
 
-    @pytest.mark.parametrize("command", [["compare", "mp-2998", "mp-5229"], ["similar", "NaCl.cif"]])
+    def test_predict(self, pages):
+        text = (pages / "predict.html").read_text(encoding="utf-8")
+        for part in ("K_VRH (GPa)", "95% interval", "The known crystals of the largest share", "share "):
+            assert part in text
+
+    @pytest.mark.parametrize("command", [["compare", "mp-2998", "mp-5229"], ["similar", "NaCl.cif"], ["predict", "NaCl.cif"]])
     def test_a_report_that_cannot_be_written(self, pages, command):
         done = run(*command, "--report", "none/x.html", cwd=pages)
         assert (done.returncode, done.stdout) == (1, "")
@@ -122,7 +128,7 @@ class TestCommands:
 @pytest.mark.browser
 @NEEDS_BROWSER
 class TestBrowser:
-    @pytest.mark.parametrize("name", ["compare", "similar", "hostile"])
+    @pytest.mark.parametrize("name", ["compare", "similar", "predict", "hostile"])
     @pytest.mark.parametrize("width", [1400, 400])
     @pytest.mark.parametrize("dark", [False, True])
     def test_no_errors_and_no_overflow(self, pages, tmp_path, name, width, dark):

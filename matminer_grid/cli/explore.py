@@ -24,8 +24,9 @@ SETS = ("data", "reference")
 
 @dataclass(frozen=True)
 class Layout:
-    """How the map is laid out."""
+    """How the map is laid out and coloured."""
 
+    color: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of numbers that colours the points.")] = None
     n_neighbors: Annotated[int, typer.Option("-k", "--n-neighbors", min=2, help="Neighbours that the map keeps together.")] = 15
     sample: Annotated[int, typer.Option(min=2, help="Most crystals of a set; of more a random sample is shown.")] = 20_000
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and the layout.")] = 0
@@ -41,7 +42,6 @@ def explore(
     ] = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page, an HTML file.")] = Path("map.html"),
-    color: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of numbers that colours the points.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Known crystals to show beside them: Parquet, or structure files.")] = None,
     alike: Alike,
     layout: Layout,
@@ -65,7 +65,7 @@ def explore(
         check_output(output, overwrite)
         progress("read the crystals")
         read, notes = _both(inputs, reference, layout, strict=strict)
-        _check_color(read, color, inputs)
+        _check_color(read, layout.color, inputs)
         dissimilarity = alike.dissimilarity()
         progress("check the crystals")
         read.keep_described(dissimilarity.describe)
@@ -79,7 +79,7 @@ def explore(
         near = embedding.neighbors, embedding.dissimilarities
         numeric = [name for name in read.columns.select_dtypes("number") if read.columns[name].notna().any()]
         notes.append(f"{len(cells):,} crystals. {_meaning(alike)}")
-        page = crystal_map(cells, properties, embedding.axes, *near, color=color or next(iter(numeric), None), notes=notes)
+        page = crystal_map(cells, properties, embedding.axes, *near, color=layout.color or next(iter(numeric), None), notes=notes)
         with replacing(output) as file:
             file.write(page.encode())
     if as_json:

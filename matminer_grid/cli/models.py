@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from matminer_grid.cli._common import Strict, clear_errors, print_table, read_files, stages
+from matminer_grid.cli._common import Strict, check_output, clear_errors, print_table, read_files, stages
+from matminer_grid.cli.reports import Report, predict_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +25,16 @@ def predict(
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A model that train has kept; those of K and G by default.")
     ] = None,
-    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=0, help="Known materials to list.")] = 5,
+    n_neighbors: Annotated[int, typer.Option("-k", "--n-neighbors", min=0, help="Known materials to list.")] = 5,
     coverage: Annotated[float, typer.Option(min=0.01, max=0.99, help="Probability of the intervals.")] = 0.95,
     limit: Annotated[int | None, typer.Option(min=20, help="Train on so many entries only, for a quick look.")] = None,
     strict: Strict = False,
+    report: Report = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict bulk and shear modulus with intervals, or what a model of yours tells, and list the crystals that it rests on.
+
+    Example: matminer-grid predict my.cif --report prediction.html
 
     The models of the embedded data are trained when they are first needed, in two or three minutes, and kept in the user's cache.
     """
@@ -42,6 +46,8 @@ def predict(
         warnings.simplefilter("ignore")
         if model is not None and limit is not None:
             raise ValueError("--limit is for the models of the embedded data: leave it out with --model")
+        if report is not None:
+            check_output(report, overwrite=True)
         read = read_files(inputs, strict=strict)
         described = read.keep_described(GRIDKernelRegressor().describe)
         sources = embedded_sources(limit, progress) if model is None else sources_of(model)
@@ -59,9 +65,15 @@ def predict(
         warnings.simplefilter("ignore")
         for answer, found in zip(answers, known_by(sources[0], described), strict=True):
             answer["applicability"] = found
-        if neighbors:
-            for answer, crystal in zip(answers, read.crystals, strict=True):
-                answer["rests_on"] = rests_on(sources[0], crystal, neighbors, "material_id" if model is None else "name")
+        pictures: list[tuple[Any, list[Any]]] = [(crystal, []) for crystal in read.crystals]
+        if n_neighbors:
+            for answer, (crystal, known) in zip(answers, pictures, strict=True):
+                key = "material_id" if model is None else "name"
+                answer["rests_on"], rows = rests_on(sources[0], crystal, n_neighbors, key)
+                known.extend(sources[0].model.crystals_[row] for row in rows)
+        if report is not None:
+            units = {source.name: source.unit for source in sources}
+            write_report(report, predict_report(answers, pictures, units, coverage))
     if as_json:
         typer.echo(json.dumps(answers))
     else:
@@ -134,8 +146,8 @@ def known_by(source: Source, described: Any) -> list[dict[str, Any]]:
     return out
 
 
-def rests_on(source: Source, crystal: Any, n: int, key: str) -> list[dict[str, Any]]:
-    """List the training crystals of the largest share in a prediction."""
+def rests_on(source: Source, crystal: Any, n: int, key: str) -> tuple[list[dict[str, Any]], list[int]]:
+    """List the training crystals of the largest share in a prediction; gives also their rows."""
     table = source.model.explain(crystal, n, target=source.column).iloc[:-1]
     out = []
     for line in table.to_dict("records"):
@@ -144,7 +156,7 @@ def rests_on(source: Source, crystal: Any, n: int, key: str) -> list[dict[str, A
         entry |= {"formula": line["formula"], source.name: shortened(value) if isinstance(value, float) else value}
         entry |= {"share": round(line["share"], 4)}
         out.append(entry | {name: round(line[name], 4) for name in ("grid_emd", "composition_emd")})
-    return out
+    return out, table["row"].tolist()
 
 
 def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: float) -> None:

@@ -1,15 +1,21 @@
 """Tables in narrow windows, and what is said while something is under way."""
 
+import io
+import json
 import re
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from matminer_grid import _threads
 from matminer_grid.cli import _terminal
+from matminer_grid.cli._common import read_files
 from matminer_grid.cli._terminal import clock, fitting, print_table, stages
+from tests.commands import run
 
 COLUMNS = ["material", "total", "distances", "space group"]
 ROWS = [
@@ -19,7 +25,7 @@ ROWS = [
 
 
 class TestTables:
-    @pytest.mark.parametrize("width", [10, 30, 45, 60, 80, 200])
+    @pytest.mark.parametrize("width", [20, 30, 45, 60, 80, 200])
     def test_numbers_are_never_cut(self, capsys, monkeypatch, width):
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
         monkeypatch.setenv("COLUMNS", str(width))
@@ -88,3 +94,32 @@ class TestStages:
     @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (65, "1:05"), (3725, "1:02:05")])
     def test_clock(self, seconds, text):
         assert clock(seconds) == text
+
+
+class TestStandardInput:
+    CASES = Path(__file__).parent / "cases"
+
+    @pytest.mark.parametrize("file", ["occupancy_dot.cif", "isolated_h.vasp", "extended.xyz"])
+    def test_formats(self, file, monkeypatch):
+        text = (self.CASES / file).read_bytes()
+        by_name = read_files([self.CASES / file])
+        monkeypatch.setattr("typer.get_binary_stream", lambda _: io.BytesIO(text))
+        read = read_files([Path("-")])
+        assert read.names == [name.replace(str(self.CASES / file), "-") for name in by_name.names]
+        assert [crystal.formula for crystal in read.crystals] == [crystal.formula for crystal in by_name.crystals]
+
+    def test_what_cannot_be_read_is_called_so(self, capsys, monkeypatch):
+        monkeypatch.setattr("typer.get_binary_stream", lambda _: io.BytesIO(b"data_\n"))
+        with pytest.raises(typer.Exit):
+            read_files([Path("-")])
+        assert capsys.readouterr().err.startswith("-: ")
+
+
+def test_featurize_begins_anew(tmp_path):
+    (tmp_path / "a.vasp").write_bytes((TestStandardInput.CASES / "isolated_h.vasp").read_bytes())
+    for output in ("out", "out.parquet"):
+        first = run("featurize", "a.vasp", "-o", output, "--cutoff", "4", "-j", "1", "--json", cwd=tmp_path)
+        assert json.loads(first.stdout)["n_rows"] == 1, first.stderr
+        assert run("featurize", "a.vasp", "-o", output, "--cutoff", "5", "-j", "1", cwd=tmp_path).returncode == 1
+        again = run("featurize", "a.vasp", "-o", output, "--cutoff", "5", "-j", "1", "--json", "--overwrite", cwd=tmp_path)
+        assert json.loads(again.stdout)["n_resumed"] == 0, again.stderr

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from matminer_grid._version import __version__
+from matminer_grid.cli._terminal import calm_bars
 from matminer_grid.cli.compare import compare
 from matminer_grid.cli.data import data
 from matminer_grid.cli.duplicates import duplicates
@@ -32,7 +33,7 @@ class _Group(TyperGroup):
         return super().main(*args, **kwargs)
 
 
-app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
 app.add_typer(index, name="index")
 for command in (featurize, predict, train, similar, compare, duplicates, evaluate, explore):
@@ -51,3 +52,4 @@ def main(
     _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Crystal-structure similarity across length scales."""
+    calm_bars()

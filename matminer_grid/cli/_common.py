@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
@@ -127,8 +128,35 @@ def _reason(describe: Callable[[Any], Any], crystal: Any) -> str | None:
     return None
 
 
+STANDARD_INPUT = Path("-")
+"""Stands for the standard input among the files."""
+
+FIRST_LETTERS = {".cif": r"(?m)^\s*(data_|_cell_|loop_)", ".json": r"\A\s*[\[{]", ".xyz": r"\A\s*\d+\s*\n"}
+"""How formats are told from each other where there is no name; what is none of them is read as POSCAR."""
+
+
+def standard_input(folder: str) -> Path:
+    """Write the standard input to a file in a folder, whose name tells the format."""
+    text = typer.get_binary_stream("stdin").read()
+    start = text[:100_000].decode("utf-8", errors="replace")
+    ending = next((ending for ending, pattern in FIRST_LETTERS.items() if re.search(pattern, start)), ".vasp")
+    file = Path(folder) / f"stdin{ending}"
+    file.write_bytes(text)
+    return file
+
+
 def read_files(inputs: list[Path], *, strict: bool = False) -> Readings:
     """Read what can be read; name the others, and all warnings, on the error stream. With `strict` a warning is an error."""
+    import tempfile
+
+    if STANDARD_INPUT not in inputs:
+        return _read_files(inputs, strict)
+    with tempfile.TemporaryDirectory() as folder:
+        file = standard_input(folder)
+        return _read_files([file if path == STANDARD_INPUT else path for path in inputs], strict, {str(file): "-"})
+
+
+def _read_files(inputs: list[Path], strict: bool, renamed: dict[str, str] | None = None) -> Readings:
     import pandas as pd
 
     from matminer_grid.crystals import CrystalTable
@@ -138,16 +166,19 @@ def read_files(inputs: list[Path], *, strict: bool = False) -> Readings:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the summary of what is printed one by one
         for record in read_structures_from(inputs):
+            name = record.name
+            for path, shown in (renamed or {}).items():
+                name = name.replace(path, shown)
             if record.crystal is None or (strict and record.warnings):
-                typer.echo(f"{record.name}: {record.error or '; '.join(record.warnings)}", err=True)
+                typer.echo(f"{name}: {record.error or '; '.join(record.warnings)}", err=True)
                 n_failed += 1
                 continue
             for text in record.warnings:
-                typer.echo(f"{record.name}: warning: {text}", err=True)
-            names.append(record.name)
+                typer.echo(f"{name}: warning: {text}", err=True)
+            names.append(name)
             crystals.append(record.crystal)
             warned.append(list(record.warnings))
-            properties.append({"name": record.name} | dict(record.properties))
+            properties.append({"name": name} | dict(record.properties))
     if not names:
         raise typer.Exit(NOTHING_TO_DO if all(path.is_dir() and not any(path.iterdir()) for path in inputs) else FAILED)
     return Readings(names, CrystalTable.from_crystals(crystals), warned, n_failed, pd.DataFrame(properties))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 import time
@@ -78,6 +79,13 @@ def _least(columns: list[str], rows: list[list[str]], i: int) -> int:
     longest = max([len(row[i]) for row in rows], default=0)
     head = max(map(len, columns[i].split()), default=0)
     return max(head, longest if _is_number(rows, i) else min(longest, NARROWEST))
+
+
+def calm_bars() -> None:
+    """Let progress bars write a plain line every ten seconds where the error stream is no terminal."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", f"{SECONDS_BETWEEN:g}")
+        os.environ.setdefault("TQDM_BAR_FORMAT", "{desc}: {n_fmt} of {total_fmt}, {elapsed} so far, {remaining} left\n")
 
 
 @contextmanager

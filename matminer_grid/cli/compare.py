@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import check_output, clear_errors, print_table, read_files, stages
+from matminer_grid.cli._common import STANDARD_INPUT, check_output, clear_errors, print_table, read_files, stages
 from matminer_grid.cli.reports import Report, compare_report, write_report
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def one_crystal(text: str) -> Any:
     from matminer_grid.datasets import load_mp_elasticity_table
 
     path = Path(text)
-    if not path.exists():
+    if path != STANDARD_INPUT and not path.exists():
         embedded = load_mp_elasticity_table()
         rows = (embedded.material_id == text).nonzero()[0]
         if len(rows) == 0:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import FAILED, Inputs, clear_errors, with_option_groups
+from matminer_grid.cli._common import FAILED, Inputs, Overwrite, clear_errors, with_option_groups
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,43 @@ class GridOptions:
         return GRIDFeaturizer.from_preset(self.preset).set_params(**changed)
 
 
+@dataclass(frozen=True)
+class Columns:
+    """How features are written."""
+
+    layout: Annotated[str, typer.Option(help="sparse (indices and values) or list (all features).")] = "sparse"
+    float32: Annotated[bool, typer.Option("--float32", help="Write single precision.")] = False
+
+
 @with_option_groups
 def featurize(
     inputs: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", help="A file that ends in .parquet, or a folder of parts.")],
     *,
     grid: GridOptions,
-    layout: Annotated[str, typer.Option(help="sparse (indices and values) or list (all features).")] = "sparse",
-    float32: Annotated[bool, typer.Option("--float32", help="Write single precision.")] = False,
+    columns: Columns,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that parse and threads that compute; -1: one a core.")] = -1,
+    overwrite: Overwrite = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 where something was read with a warning.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Compute GRIDs of structure files and write them to Parquet.
 
+    Example: matminer-grid featurize folder/ -o features.parquet
+
     Structures that fail are listed in errors.jsonl (beside a single file: NAME.errors.jsonl); the exit code is then 1. A run that
-    was stopped goes on where it was when the same command is given again.
+    was stopped goes on where it was when the same command is given again; with --overwrite it begins anew.
     """
     from matminer_grid.pipeline import featurize_files
+    from matminer_grid.pipeline._run import remove_output
 
     with clear_errors():
         featurizer = grid.featurizer()
         featurizer.set_n_jobs(jobs)
-        dtype = "float32" if float32 else "float64"
-        report = featurize_files(inputs, output, featurizer, layout=layout, dtype=dtype, n_jobs=jobs, pbar=not as_json)
+        dtype = "float32" if columns.float32 else "float64"
+        if overwrite:
+            remove_output(output)
+        report = featurize_files(inputs, output, featurizer, layout=columns.layout, dtype=dtype, n_jobs=jobs, pbar=not as_json)
     if as_json:
         answer: dict[str, Any] = {name: value for name, value in vars(report).items() if name != "failed_partitions"}
         lines = (

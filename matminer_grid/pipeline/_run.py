@@ -18,6 +18,7 @@ from matminer_grid.io.files import read_batches, read_groups
 from matminer_grid.pipeline._parts import (
     ERRORS,
     PART_SIZE,
+    SETTINGS,
     Folder,
     Unit,
     part_files,
@@ -66,6 +67,19 @@ class Report:
     n_resumed: int
     n_warned: int = 0
     failed_partitions: dict[Path, str] = field(default_factory=dict)
+
+
+def remove_output(output: str | Path) -> None:
+    """Remove what a former run wrote, so that the next one begins anew; other files in its folder stay."""
+    output = Path(output)
+    if output.suffix == ".parquet":
+        parts = output.with_name(output.name + ".parts")
+        written = [output, output.with_name(output.name + ".errors.jsonl")]
+    else:
+        parts, written = output, []
+    written += [*sorted(parts.glob("part-*.parquet")), parts / SETTINGS, parts / ERRORS]
+    for path in written:
+        path.unlink(missing_ok=True)
 
 
 def compute_files(

@@ -7,10 +7,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from matminer_grid import Crystal
+from matminer_grid.cli.reports import conventional
 from matminer_grid.plotting import Card, CrystalPicture, Section, report_page
 from tests.browser import NEEDS_BROWSER, READY, axe, errors, opened, overflow, wait
 from tests.commands import run
-from tests.conftest import perovskite, rock_salt
+from tests.conftest import baddeleyite, disordered_alloy, perovskite, rock_salt
 
 HOSTILE = '</script><img src=x onerror="document.title=1">&'
 
@@ -63,6 +65,15 @@ def hostile_page() -> str:
     figure.update_layout(template="simple_white", meta=f"Two points {HOSTILE}", xaxis_title="x (Å)", yaxis_title="y")
     parts = [{HOSTILE: HOSTILE, "modulus": "12 GPa"}, "text & more", cells, table, figure]
     return report_page(f"A title {HOSTILE}", [Section(f"Answer {HOSTILE}", parts)], ["A note."])
+
+
+class TestConventionalCell:
+    @pytest.mark.parametrize("structure", [rock_salt(), perovskite(), disordered_alloy(), baddeleyite()], ids=lambda s: s.formula)
+    def test_primitive_cells_are_drawn_as_conventional_ones(self, structure):
+        first, second = (conventional(Crystal.from_structure(one)) for one in (structure, structure.get_primitive_structure()))
+        assert sorted(first["symbols"]) == sorted(second["symbols"])
+        assert np.allclose(np.linalg.norm(first["cell"], axis=1), np.linalg.norm(second["cell"], axis=1), atol=1e-3)
+        assert abs(np.linalg.det(first["cell"])) / len(first["symbols"]) == pytest.approx(structure.volume / len(structure))
 
 
 class TestPage:

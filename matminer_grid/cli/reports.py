@@ -39,11 +39,25 @@ def drawn(crystal: Crystal) -> dict[str, Any]:
     return {"symbols": symbols, "positions": crystal.frac_coords % 1 @ crystal.lattice, "cell": crystal.lattice}
 
 
+def conventional(crystal: Crystal) -> dict[str, Any]:
+    """Give a crystal as pages draw it in its conventional cell, in which structures are recognised; as it is without symmetry."""
+    from matminer_grid.similarity.compare import site_contents, symmetry_dataset
+
+    own, found = drawn(crystal), symmetry_dataset(crystal)
+    if found is None:
+        return own
+    contents = site_contents(crystal)
+    of_content = dict(zip(contents, own["symbols"], strict=True))
+    symbols = [of_content[content] for content in sorted(of_content)]  # in the order of spglib's types, from 1
+    kinds = [symbols[kind - 1] for kind in found.std_types.tolist()]
+    return {"symbols": kinds, "positions": found.std_positions % 1 @ found.std_lattice, "cell": found.std_lattice}
+
+
 def card(name: str, crystal: Crystal, lines: Sequence[str]) -> Card:
-    """Make the card of a crystal; one of the Materials Project gets a link."""
+    """Make the card of a crystal, in its conventional cell; one of the Materials Project gets a link."""
     from matminer_grid.plotting import Card
 
-    return Card(name, lines, **drawn(crystal), link=MATERIAL_PAGE.format(name) if name.startswith("mp-") else "")
+    return Card(name, lines, **conventional(crystal), link=MATERIAL_PAGE.format(name) if name.startswith("mp-") else "")
 
 
 def write_report(path: Path, page: str) -> None:
@@ -175,10 +189,9 @@ def predict_report(
         facts = {f"{name} ({unit})".replace(" ()", ""): f"{values[name]['value']:.4g}" for name, unit in units.items()}
         table = pd.DataFrame(
             {
-                "property": list(units),
+                "property": list(facts),
                 "prediction": [values[name]["value"] for name in units],
                 f"{coverage:.0%} interval": ["{:.4g} to {:.4g}".format(*values[name]["interval"]) for name in units],
-                "unit": list(units.values()),
             }
         )
         lines = [answer["formula"], *(f"warning: {text}" for text in answer["warnings"])]

@@ -133,7 +133,8 @@ class CrystalPicture:
         ]
         for a, b in self.bonds.tolist():
             path = _path(places[[a, b]], low)
-            drawn.append((places[[a, b], 2].mean(), f'<path class="bond" d="{path}" stroke-width="{2.2 * stroke:.3f}"/>'))
+            behind = places[[a, b], 2].min() - 1e-6  # atoms cover the ends of their lines
+            drawn.append((behind, f'<path class="bond" d="{path}" stroke-width="{2.2 * stroke:.3f}"/>'))
         inside = "".join(text for _, text in sorted(drawn, key=lambda one: one[0]))
         cell = f'<path class="edge" d="{"".join(_path(ends, low) for ends in edges)}" stroke-width="{stroke:.3f}"/>'
         head = f'<svg class="crystal" role="img" viewBox="0 0 {width:.3f} {height:.3f}"><title>'

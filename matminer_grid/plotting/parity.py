@@ -82,7 +82,8 @@ def plot_parity(
     bar.outline.set_visible(False)
     errors = np.abs(predicted - true)
     texts = [f"MAE {errors.mean():.3g} {unit}".strip(), f"median {np.median(errors):.3g} {unit}".strip(), f"$n$ = {len(true):,}"]
-    ax.text(0.04, 0.96, "\n".join(texts), transform=ax.transAxes, va="top", ha="left", zorder=4)
+    box = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2}  # no point runs through the text
+    ax.text(0.04, 0.96, "\n".join(texts), transform=ax.transAxes, va="top", ha="left", zorder=4, bbox=box)
     ax.legend(loc="lower right", frameon=False)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     behind = f" ({unit})" if unit else ""

@@ -90,13 +90,18 @@ class TestPage:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def pages(sample, tmp_path_factory):
     """Write the reports of the commands on small files."""
     folder = tmp_path_factory.mktemp("reports")
     perovskite().to(filename=str(folder / "SrTiO3.cif"))
     rock_salt().to(filename=str(folder / "NaCl.cif"))
+    rock_salt().get_primitive_structure().to(filename=str(folder / "again.cif"))
+    sample[:30].to_parquet(folder / "known.parquet")
     (folder / "hostile.html").write_text(hostile_page(), encoding="utf-8")
+    evaluated = ["NaCl.cif", "again.cif", "SrTiO3.cif", "known.parquet", "-o", "out", "--reference", "known.parquet"]
     arguments = {
+        "duplicates": ["NaCl.cif", "again.cif", "SrTiO3.cif"],
+        "evaluate": evaluated,
         "compare": ["NaCl.cif", "mp-23193"],
         "similar": ["SrTiO3.cif", "NaCl.cif", "-k", "3"],
         "predict": ["SrTiO3.cif", "-k", "3", "--limit", "60"],
@@ -124,6 +129,16 @@ class TestCommands:
         for part in ("SrTiO3.cif", "mp-5229", "The unit cell of mp-22862", "Pm-3m (221)"):
             assert part in text
 
+    def test_duplicates(self, pages):
+        text = (pages / "duplicates.html").read_text(encoding="utf-8")
+        for part in ("<dt>distinct</dt><dd>2</dd>", "NaCl: 2 crystals", "NaCl.cif, again.cif"):
+            assert part in text
+
+    def test_evaluate(self, pages):
+        text = (pages / "evaluate.html").read_text(encoding="utf-8")
+        for part in ("33 crystals against 30 known ones.", "Dissimilarity to the nearest known crystal, median", "known as "):
+            assert part in text
+
     def test_predict(self, pages):
         text = (pages / "predict.html").read_text(encoding="utf-8")
         for part in ("K_VRH (GPa)", "95% interval", "The known crystals of the largest share", "share "):
@@ -139,7 +154,7 @@ class TestCommands:
 @pytest.mark.browser
 @NEEDS_BROWSER
 class TestBrowser:
-    @pytest.mark.parametrize("name", ["compare", "similar", "predict", "hostile"])
+    @pytest.mark.parametrize("name", ["compare", "similar", "predict", "duplicates", "evaluate", "hostile"])
     @pytest.mark.parametrize("width", [1400, 400])
     @pytest.mark.parametrize("dark", [False, True])
     def test_no_errors_and_no_overflow(self, pages, tmp_path, name, width, dark):

@@ -22,6 +22,7 @@ from matminer_grid.cli._common import (
     stages,
     with_option_groups,
 )
+from matminer_grid.cli.reports import MOST_CARDS, Report, duplicates_report, write_report
 
 if TYPE_CHECKING:
     from matminer_grid import DuplicateTolerance
@@ -103,25 +104,33 @@ def duplicates(
         typer.Option("--output", "-o", help="Write the data without duplicates: .parquet, .jsonl, .cif, .xyz, .csv, or a folder."),
     ] = None,
     strict: Strict = False,
+    report: Report = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all pairs and their parts.")] = False,
 ) -> None:
     """Find groups of crystals that are the same, to tolerances for volume, geometry and surroundings, or to one number.
 
+    Example: matminer-grid duplicates my.parquet -o distinct.parquet --report duplicates.html
+
     Groups don't depend on the order of the files. Of each group the crystal that is least apart from the others is named first, and
     is the one that -o keeps. The spread is the largest difference within a group; 1 is the tolerance.
     """
+    from matminer_grid.cli._common import check_output as check_page
     from matminer_grid.io.export import check_output
 
     with clear_errors(), stages(as_json) as progress, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
         if output is not None:
             check_output(output)
+        if report is not None:
+            check_page(report, overwrite=True)
         sameness.limits  # noqa: B018  wrong options are told of before anything is read
         progress("read the crystals")
         read = read_data(inputs, strict=strict)
         progress(f"compare {len(read.crystals):,} crystals")
         found = _found(read, sameness)
         groups = _groups(read, found)
+        if report is not None:
+            write_report(report, duplicates_report(groups, _pictures(read, groups), len(read.crystals), _within(found)))
         failed = {}
         if output is not None:
             progress(f"write {output}")
@@ -168,6 +177,18 @@ def _groups(read: Readings, found: Duplicates) -> list[dict[str, Any]]:
     return sorted(groups, key=lambda group: (-len(group["materials"]), group["formula"]))
 
 
+def _pictures(read: Readings, groups: list[dict[str, Any]]) -> list[list[Any]]:
+    """Give the first crystals of each group, for pages."""
+    row_of = {name: row for row, name in enumerate(read.names)}
+    return [[read.crystals[row_of[name]] for name in group["materials"][:MOST_CARDS]] for group in groups]
+
+
+def _within(found: Duplicates) -> str:
+    """Tell the tolerance."""
+    limits = found.pairs.tolerance
+    return ", ".join(f"{name} {value:g}" for name, value in asdict(limits).items()) if is_dataclass(limits) else f"{limits:g}"
+
+
 def _pairs(read: Readings, pairs: CrystalPairs) -> list[dict[str, Any]]:
     lines = zip(pairs.rows.tolist(), pairs.parts.tolist(), pairs.ratios.tolist(), pairs.decided_by.tolist(), strict=True)
     return [
@@ -195,10 +216,8 @@ def _answer(read: Readings, found: Duplicates, groups: list[dict[str, Any]]) -> 
 
 
 def _print(read: Readings, found: Duplicates, groups: list[dict[str, Any]], output: Path | None) -> None:
-    limits = found.pairs.tolerance
-    within = ", ".join(f"{name} {value:g}" for name, value in asdict(limits).items()) if is_dataclass(limits) else f"{limits:g}"
     n, n_distinct = len(read.crystals), len(found.distinct)
-    typer.echo(f"{n:,} crystals, {n_distinct:,} of them distinct; {len(found.pairs):,} pairs within {within}")
+    typer.echo(f"{n:,} crystals, {n_distinct:,} of them distinct; {len(found.pairs):,} pairs within {_within(found)}")
     lines = []
     for group in groups:
         members, more = group["materials"][:SHOWN], len(group["materials"]) - SHOWN

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from matminer_grid.cli._common import FAILED, Inputs, clear_errors, print_table, read_files, row_names, stages
+from matminer_grid.cli._common import (
+    FAILED,
+    Inputs,
+    check_output,
+    clear_errors,
+    print_table,
+    read_files,
+    row_names,
+    stages,
+    with_option_groups,
+)
+from matminer_grid.cli.reports import Report, evaluate_report, write_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +32,15 @@ SHOWN = 10
 """Crystals that are listed on the console."""
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What is drawn at random."""
+
+    sample: Annotated[int, typer.Option(min=2, help="Most crystals of each set for transport and MMD.")] = 300
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn at random.")] = 0
+
+
+@with_option_groups
 def evaluate(
     generated: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for crystals.parquet and evaluation.json.")],
@@ -35,31 +56,39 @@ def evaluate(
             help="Largest site dissimilarity of crystals that are the same; by default by parts, as for duplicates.",
         ),
     ] = None,
-    sample: Annotated[int, typer.Option(min=2, help="Most crystals of each set for transport and MMD.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn at random.")] = 0,
+    samples: Samples,
+    report: Report = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write an evaluation that is there anew.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measures as JSON.")] = False,
 ) -> None:
     """Evaluate generated crystals against known ones: valid, unique, novel; coverage, diversity, distributions.
+
+    Example: matminer-grid evaluate generated.xyz -o out --report evaluation.html
 
     Crystals that can't be read or compared are listed in errors.jsonl; the exit code is then 1. A run that was stopped goes on
     where it was when the same command is given again.
     """
     import warnings
 
+    from matminer_grid.io import load_crystals
     from matminer_grid.pipeline import evaluate_files
+    from matminer_grid.pipeline.evaluation import CRYSTALS
     from matminer_grid.similarity import EvaluationSettings
 
     with clear_errors(), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
-        settings = EvaluationSettings(sample=sample, seed=seed)
+        if report is not None:
+            check_output(report, overwrite=True)
+        settings = EvaluationSettings(sample=samples.sample, seed=samples.seed)
         with stages(as_json) as progress:
             progress("read the known crystals")
             known, n_lost = known_from(reference)
-        report = evaluate_files(
+        found, files = evaluate_files(
             generated, output, known, tolerance=tolerance, settings=settings, overwrite=overwrite, pbar=not as_json
         )
-        found, files = report
+        if report is not None:
+            structures, crystals = load_crystals(output / CRYSTALS)
+            write_report(report, evaluate_report(found.measures, crystals, structures, found.n_known))
     if as_json:
         typer.echo(json.dumps(found.to_dict() | {"failed": files.n_failed}))
     else:

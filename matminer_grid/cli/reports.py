@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matminer_grid import Crystal
+    import pandas as pd
+
+    from matminer_grid import Crystal, CrystalTable
     from matminer_grid.plotting import Card
     from matminer_grid.similarity import Comparison
 
@@ -24,6 +26,9 @@ MATERIAL_PAGE = "https://materialsproject.org/materials/{}"
 
 MOST_QUERIES = 50
 """Crystals that a report shows; the console and JSON have all of them."""
+
+MOST_CARDS = 8
+"""Crystals that are shown side by side."""
 
 MOST_LINES = 40
 """Lines of a table on a report."""
@@ -210,3 +215,78 @@ def predict_report(
 def _rests(one: dict[str, Any]) -> list[str]:
     values = [f"{name} {value:g}" for name, value in one.items() if name.endswith("_VRH")]
     return [one["formula"], *values, f"share {one['share']:.0%}"]
+
+
+def duplicates_report(groups: Sequence[dict[str, Any]], pictures: Sequence[Sequence[Crystal]], n: int, within: str) -> str:
+    """Make the page of duplicates: the groups as --json has them, the first crystals of each, and what they are within."""
+    from matminer_grid.plotting import Section, report_page
+
+    n_more = sum(len(group["materials"]) - 1 for group in groups)
+    facts = {"crystals": f"{n:,}", "distinct": f"{n - n_more:,}", "groups of two or more": f"{len(groups):,}"}
+    sections = [Section("Answer", [facts, f"Crystals of a group are the same to within {within}; the first is the one to keep."])]
+    for group, crystals in list(zip(groups, pictures, strict=True))[:MOST_QUERIES]:
+        names = group["materials"]
+        title = f"{', '.join(group['formulas'])}, {group['space_group']}: {len(names):,} crystals"
+        cards = [card(Path(name).name, crystal, [_reduced(crystal)]) for name, crystal in zip(names, crystals, strict=False)]
+        more = f" and {len(names) - MOST_LINES:,} more" if len(names) > MOST_LINES else ""
+        spread = f"Spread {group['spread']:.3f}: the largest difference within the group, where 1 is the tolerance."
+        sections.append(Section(title, [spread, cards, ", ".join(names[:MOST_LINES]) + more]))
+    notes = [f"The first {MOST_QUERIES} of {len(groups):,} groups; --json prints all."] if len(groups) > MOST_QUERIES else []
+    return report_page("Duplicates", sections, notes)
+
+
+def evaluate_report(measures: pd.DataFrame, crystals: pd.DataFrame, structures: CrystalTable, n_known: int) -> str:
+    """Make the page of an evaluation: its measures, what is said of each crystal, and the crystals, in one order."""
+    from matminer_grid.plotting import Section, report_page
+
+    facts = {
+        name: f"{measures.loc[name, 'value']:.1%}"
+        for name in ("valid", "unique", "novel", "valid_unique_novel")
+        if name in measures.index
+    }
+    facts = {name.replace("_", ", "): value for name, value in facts.items()}
+    shown = measures.rename_axis("measure").reset_index()
+    shown["measure"] = shown["measure"].astype(str).str.replace("_", " ")
+    order = np.argsort(crystals["dissimilarity"].fillna(-1).to_numpy(), kind="stable")
+    novel = crystals["novel"].to_numpy(dtype=bool)
+    near = [(row, f"known as {crystals['known_as'].iloc[row]}") for row in order.tolist() if not novel[row]]
+    far = [(row, "novel") for row in order[::-1].tolist() if novel[row]]
+    sections = [
+        Section("Answer", [facts, f"{len(crystals):,} crystals against {n_known:,} known ones.", *_distances(crystals)]),
+        Section("Farthest from what is known", _pairs(far[:MOST_CARDS], crystals, structures) or ["No crystal is novel."]),
+        Section("Nearest to what is known", _pairs(near[:MOST_CARDS], crystals, structures) or ["No crystal is known."]),
+        Section("All measures", [shown]),
+    ]
+    return report_page("Evaluation of generated crystals", sections)
+
+
+def _distances(crystals: pd.DataFrame) -> list[Any]:
+    """Draw how far the crystals are from the nearest known ones."""
+    import plotly.graph_objects as go
+
+    values = crystals["dissimilarity"].dropna().to_numpy(dtype=np.float64)
+    if not len(values):
+        return []
+    figure = go.Figure(go.Histogram(x=values, nbinsx=40, marker_color="#4a7fb5"))
+    title = f"Dissimilarity to the nearest known crystal, median {np.median(values):.3g}"
+    figure.update_layout(template="simple_white", meta=title, bargap=0.05, margin={"l": 60, "r": 10, "t": 10, "b": 50})
+    figure.update_xaxes(title="Dissimilarity to the nearest known crystal")
+    figure.update_yaxes(title="Number of crystals")
+    return [figure]
+
+
+def _pairs(rows: Sequence[tuple[int, str]], crystals: pd.DataFrame, structures: CrystalTable) -> list[Any]:
+    """Show some crystals with the nearest known one of each."""
+    cards = []
+    for row, told in rows:
+        one = crystals.iloc[row]
+        nearest = f"nearest: {one['nearest']} {one['nearest_formula']}, {one['dissimilarity']:.4g}"
+        problem = [] if one["valid"] else [f"not valid: {one['why_not']}"]
+        cards.append(card(Path(str(one["name"])).name, structures[row], [str(one["formula"]), told, nearest, *problem]))
+    return [cards] if cards else []
+
+
+def _reduced(crystal: Crystal) -> str:
+    from pymatgen.core import Composition
+
+    return Composition(crystal.formula).reduced_formula

@@ -399,7 +399,7 @@ class TestPlotly:
         assert figure.layout.xaxis.type == "log"
         np.testing.assert_allclose(figure.layout.xaxis.range, np.log10(diagonal.x))
         assert figure.layout.xaxis.title.text == "True bulk modulus (GPa)"
-        assert figure.layout.title.text == "MAE 12.0 GPa, median 12.0 GPa, n = 2"
+        assert figure.layout.title.text == "MAE 12 GPa, median 12 GPa, n = 2"
 
     def test_matrix(self):
         figure = plotly_dissimilarity_matrix([[0, 3, 1], [3, 0, 2], [1, 2, 0]], ["fcc", "bcc", "hcp"], ordered=True)

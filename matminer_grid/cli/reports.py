@@ -190,30 +190,44 @@ def predict_report(
 
     sections = []
     for answer, (crystal, known) in list(zip(answers, pictures, strict=True))[:MOST_QUERIES]:
-        values = {name: answer[name] for name in units}
-        facts = {f"{name} ({unit})".replace(" ()", ""): f"{values[name]['value']:.4g}" for name, unit in units.items()}
-        table = pd.DataFrame(
-            {
-                "property": list(facts),
-                "prediction": [values[name]["value"] for name in units],
-                f"{coverage:.0%} interval": ["{:.4g} to {:.4g}".format(*values[name]["interval"]) for name in units],
-            }
-        )
+        values = {f"{name} ({unit})" if unit else name: answer[name] for name, unit in units.items()}
+        facts = {name: _short(one["value"]) for name, one in values.items()}
+        told = {
+            "property": list(facts),
+            "prediction": list(facts.values()),
+            f"{coverage:.0%} interval": list(map(_how_sure, values.values())),
+        }
+        table = pd.DataFrame(told)
         lines = [answer["formula"], *(f"warning: {text}" for text in answer["warnings"])]
         parts: list[Any] = [facts, table, [card(Path(answer["file"]).name, crystal, lines)]]
         rests = answer.get("rests_on", [])
         if rests:
             parts += [
                 "The known crystals of the largest share in the prediction:",
-                [card(one.get("material_id", one["formula"]), other, _rests(one)) for one, other in zip(rests, known, strict=True)],
+                [
+                    card(str(one.get("material_id", one.get("name", one["formula"]))), other, _rests(one))
+                    for one, other in zip(rests, known, strict=True)
+                ],
                 pd.DataFrame(rests).rename(columns=lambda name: name.replace("_", " ")),
             ]
         sections.append(Section(answer["file"], parts))
     return report_page("Predictions", sections, left_out(len(answers)))
 
 
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _how_sure(found: dict[str, Any]) -> str:
+    """Write an interval, or the probabilities of classes."""
+    if "interval" in found:
+        return "{:.4g} to {:.4g}".format(*found["interval"])
+    return ", ".join(f"{name} {p:.0%}" for name, p in found["probabilities"].items())
+
+
 def _rests(one: dict[str, Any]) -> list[str]:
-    values = [f"{name} {value:g}" for name, value in one.items() if name.endswith("_VRH")]
+    told = {"material_id", "name", "formula", "share", "grid_emd", "composition_emd"}
+    values = [f"{name} {_short(value)}" for name, value in one.items() if name not in told]
     return [one["formula"], *values, f"share {one['share']:.0%}"]
 
 

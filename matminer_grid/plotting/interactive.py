@@ -70,7 +70,7 @@ def plotly_parity(
         x=[low, high], y=[low, high], mode="lines", line={"color": "black", "width": 1, "dash": "dash"}, hoverinfo="skip"
     )
     errors = np.abs(predicted - true)
-    title = f"MAE {errors.mean():.1f} {unit}, median {np.median(errors):.1f} {unit}, n = {len(true):,}"
+    title = f"MAE {errors.mean():.3g} {unit}, median {np.median(errors):.3g} {unit}, n = {len(true):,}"
     shown = [np.log10(low), np.log10(high)] if log else [low, high]
     axis = {"type": "log" if log else "linear", "range": shown, "constrain": "domain"}
     figure = go.Figure([points, diagonal])

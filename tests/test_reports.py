@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from matminer_grid import Crystal
@@ -97,11 +99,15 @@ def pages(sample, tmp_path_factory):
     rock_salt().to(filename=str(folder / "NaCl.cif"))
     rock_salt().get_primitive_structure().to(filename=str(folder / "again.cif"))
     sample[:30].to_parquet(folder / "known.parquet")
+    table = sample[:40].to_arrow()
+    volumes = [crystal.volume / crystal.n_sites for crystal in sample[:40]]
+    pq.write_table(table.append_column("volume", pa.array(volumes)), folder / "volumes.parquet")
     (folder / "hostile.html").write_text(hostile_page(), encoding="utf-8")
     evaluated = ["NaCl.cif", "again.cif", "SrTiO3.cif", "known.parquet", "-o", "out", "--reference", "known.parquet"]
     arguments = {
         "duplicates": ["NaCl.cif", "again.cif", "SrTiO3.cif"],
         "evaluate": evaluated,
+        "train": ["volumes.parquet", "--target", "volume", "--folds", "2"],
         "compare": ["NaCl.cif", "mp-23193"],
         "similar": ["SrTiO3.cif", "NaCl.cif", "-k", "3"],
         "predict": ["SrTiO3.cif", "-k", "3", "--limit", "60"],
@@ -139,6 +145,16 @@ class TestCommands:
         for part in ("33 crystals against 30 known ones.", "Dissimilarity to the nearest known crystal, median", "known as "):
             assert part in text
 
+    def test_train(self, pages):
+        text = (pages / "train.html").read_text(encoding="utf-8")
+        for part in (
+            "A model of volume",
+            "Cross-validated on 40 crystals with 2 folds.",
+            "Largest errors",
+            "Predicted against true volume",
+        ):
+            assert part in text
+
     def test_predict(self, pages):
         text = (pages / "predict.html").read_text(encoding="utf-8")
         for part in ("K_VRH (GPa)", "95% interval", "The known crystals of the largest share", "share "):
@@ -154,7 +170,7 @@ class TestCommands:
 @pytest.mark.browser
 @NEEDS_BROWSER
 class TestBrowser:
-    @pytest.mark.parametrize("name", ["compare", "similar", "predict", "duplicates", "evaluate", "hostile"])
+    @pytest.mark.parametrize("name", ["compare", "similar", "predict", "duplicates", "evaluate", "train", "hostile"])
     @pytest.mark.parametrize("width", [1400, 400])
     @pytest.mark.parametrize("dark", [False, True])
     def test_no_errors_and_no_overflow(self, pages, tmp_path, name, width, dark):

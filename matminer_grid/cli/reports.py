@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from matminer_grid import Crystal, CrystalTable
+    from matminer_grid.models import CrossValidation
     from matminer_grid.plotting import Card
     from matminer_grid.similarity import Comparison
 
@@ -298,6 +299,42 @@ def _pairs(rows: Sequence[tuple[int, str]], crystals: pd.DataFrame, structures: 
         problem = [] if one["valid"] else [f"not valid: {one['why_not']}"]
         cards.append(card(Path(str(one["name"])).name, structures[row], [str(one["formula"]), told, nearest, *problem]))
     return [cards] if cards else []
+
+
+def train_report(target: str, names: Sequence[str], crystals: CrystalTable, found: CrossValidation) -> str:
+    """Make the page of a trained model: its cross-validated scores, parity and calibration, and the largest errors."""
+    import plotly.graph_objects as go
+
+    from matminer_grid.plotting import Section, plotly_parity, report_page
+
+    facts = {name: f"{value:.3g}" for name, value in found.scores().items()}
+    calibration = found.calibration()
+    n_folds = int(found.folds.max()) + 1
+    sections = [Section("How good it is", [facts, f"Cross-validated on {len(names):,} crystals with {n_folds} folds."])]
+    if found.classes is None:
+        parity = plotly_parity(found.truth, found.predicted, names, unit="", quantity=target)
+        parity.update_layout(meta=f"Predicted against true {target}")
+        sections.append(Section("Predictions one by one", ["A point tells its name under the mouse.", parity]))
+        worst = np.argsort(-np.abs(found.predicted - found.truth), kind="stable")[:MOST_CARDS].tolist()
+    else:
+        worst = np.nonzero(found.predicted != found.truth)[0][:MOST_CARDS].tolist()
+    line = go.Scatter(x=calibration["stated"], y=calibration["observed"], mode="lines+markers", name="observed")
+    ideal = go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dash", "color": "#8a94a0"}, name="ideal")
+    drawn_as = go.Figure([line, ideal])
+    drawn_as.update_layout(
+        template="simple_white", meta="Observed against stated probabilities", xaxis_title="Stated", yaxis_title="Observed"
+    )
+    sections.append(Section("Can its intervals be trusted?", [drawn_as, calibration]))
+    cards = [
+        card(
+            names[row],
+            crystals[row],
+            [_reduced(crystals[row]), f"true {_short(found.truth[row])}", f"predicted {_short(found.predicted[row])}"],
+        )
+        for row in worst
+    ]
+    sections.append(Section("Largest errors", [cards] if cards else ["There are none."]))
+    return report_page(f"A model of {target}", sections)
 
 
 def _reduced(crystal: Crystal) -> str:

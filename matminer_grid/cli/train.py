@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import FAILED, Overwrite, Readings, clear_errors, print_table, row_names, stages, with_option_groups
+from matminer_grid.cli._common import (
+    FAILED,
+    Overwrite,
+    Readings,
+    check_output,
+    clear_errors,
+    print_table,
+    row_names,
+    stages,
+    with_option_groups,
+)
+from matminer_grid.cli.reports import Report, train_report, write_report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +42,7 @@ class Validation:
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw parity and calibration of the cross-validation: png, svg or pdf.")
     ] = None
+    report: Report = None
 
 
 @with_option_groups
@@ -49,6 +61,8 @@ def train(
 ) -> None:
     """Train a model of any property, and say by cross-validation how good it is; ``predict --model`` uses it.
 
+    Example: matminer-grid train my.parquet --target gap -o gap.npz --report gap.html
+
     Crystals without a value are left out. Those that can't be read or described are named, and the exit code is then 1.
     """
     import warnings
@@ -60,6 +74,9 @@ def train(
         warnings.simplefilter("ignore", UserWarning)  # what was read is warned of below
         if output is not None and output.exists() and not overwrite:
             raise FileExistsError(f"{output} exists: choose another name, or give --overwrite")
+        for file in (validation.plot, validation.report):
+            if file is not None:
+                check_output(file, overwrite=True)
         progress(f"read {data}")
         known = usable(read_labelled(data), target, id_column, classify)
         model: GRIDKernelRegressor | GRIDKernelClassifier
@@ -73,6 +90,8 @@ def train(
             model.save(output)
         if validation.plot is not None:
             draw(found, target, validation.plot)
+        if validation.report is not None:
+            write_report(validation.report, train_report(target, known.names, known.crystals, found))
     log = getattr(model, "log_target_", None)
     if as_json:
         typer.echo(json.dumps(report(found, known, target, log) | {"model": None if output is None else str(output)}))

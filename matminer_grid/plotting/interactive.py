@@ -70,13 +70,14 @@ def plotly_parity(
         x=[low, high], y=[low, high], mode="lines", line={"color": "black", "width": 1, "dash": "dash"}, hoverinfo="skip"
     )
     errors = np.abs(predicted - true)
-    title = f"MAE {errors.mean():.3g} {unit}, median {np.median(errors):.3g} {unit}, n = {len(true):,}"
+    title = f"MAE {f'{errors.mean():.3g} {unit}'.strip()}, median {f'{np.median(errors):.3g} {unit}'.strip()}, n = {len(true):,}"
+    behind = f" ({unit})" if unit else ""
     shown = [np.log10(low), np.log10(high)] if log else [low, high]
     axis = {"type": "log" if log else "linear", "range": shown, "constrain": "domain"}
     figure = go.Figure([points, diagonal])
     figure.update_layout(template="simple_white", showlegend=False, title=title, width=620, height=600)
-    figure.update_xaxes(title=f"True {quantity} ({unit})", **axis)
-    figure.update_yaxes(title=f"Predicted {quantity} ({unit})", scaleanchor="x", **axis)
+    figure.update_xaxes(title=f"True {quantity}{behind}", **axis)
+    figure.update_yaxes(title=f"Predicted {quantity}{behind}", scaleanchor="x", **axis)
     return figure
 
 

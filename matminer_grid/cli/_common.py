@@ -69,19 +69,16 @@ def labelled(file: Path | None) -> tuple[CrystalTable, list[str]]:
     return crystals, row_names(properties) or [str(row) for row in range(len(crystals))]
 
 
-def reduced_formula(crystal: Crystal) -> str:
-    """Give the reduced formula of a crystal."""
+def reduced_formula(crystal: Crystal | str) -> str:
+    """Give the reduced formula of a crystal or a formula."""
     from pymatgen.core import Composition
 
-    return Composition(crystal.formula).reduced_formula
+    return Composition(crystal if isinstance(crystal, str) else crystal.formula).reduced_formula
 
 
 @dataclass
 class Readings:
-    """What a command has read: crystals with their names and warnings, and how many could not be read or used.
-
-    `properties` is a DataFrame of what else was read, of all rows; `rows` are those of the crystals that are left.
-    """
+    """What a command has read: crystals with their names, warnings and properties, and how many could not be read or used."""
 
     names: list[str]
     crystals: CrystalTable
@@ -109,7 +106,7 @@ class Readings:
             self.names, self.warnings = [self.names[i] for i in kept], [self.warnings[i] for i in kept]
             self.rows = [self.rows[i] for i in kept]
             self.crystals = self.crystals[kept]
-            self.columns = None if self.columns is None else self.columns.iloc[kept]
+            self.properties = None if self.properties is None else self.properties.iloc[kept]
             self.n_failed += len(bad)
         raise typer.Exit(FAILED)
 

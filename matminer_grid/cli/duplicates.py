@@ -240,6 +240,6 @@ def _write(output: Path, read: Readings, rows: Any) -> dict[str, str]:
     from matminer_grid.io import export_crystals
 
     names = [read.names[row] for row in rows.tolist()]
-    properties = read.properties.iloc[np.array(read.rows)[rows]].reset_index(drop=True)
+    properties = read.properties.iloc[rows].reset_index(drop=True)
     failed = export_crystals(output, read.crystals[rows], row_names(properties), properties, pbar=False)
     return {names[row]: text for row, text in failed.items()}

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matminer_grid.cli._common import Overwrite, Readings, Strict, check_output, clear_errors, read_data, stages, with_option_groups
+from matminer_grid.cli._common import (
+    Overwrite,
+    Readings,
+    Strict,
+    check_output,
+    clear_errors,
+    read_data,
+    reduced_formula,
+    stages,
+    with_option_groups,
+)
 from matminer_grid.cli.reports import drawn
-from matminer_grid.cli.similarity import Alike, reduced_formula
+from matminer_grid.cli.similarity import Alike  # noqa: TC001  typer reads the annotations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +87,7 @@ def explore(
         progress("write the page")
         cells = [drawn(crystal) for crystal in read.crystals]
         near = embedding.neighbors, embedding.dissimilarities
-        numeric = [name for name in read.columns.select_dtypes("number") if read.columns[name].notna().any()]
+        numeric = [name for name in read.properties.select_dtypes("number") if read.properties[name].notna().any()]
         notes.append(f"{len(cells):,} crystals. {_meaning(alike)}")
         page = crystal_map(cells, properties, embedding.axes, *near, color=layout.color or next(iter(numeric), None), notes=notes)
         with replacing(output) as file:
@@ -104,17 +114,17 @@ def _both(inputs: list[Path] | None, reference: Path | None, layout: Layout, *, 
         if name == "reference" and reference is None:
             continue
         read = read_data(paths, strict=strict)
-        frame = pd.DataFrame(index=range(len(read.crystals))) if read.columns is None else read.columns
+        frame = read.properties
         if len(read.crystals) > layout.sample:
             rows = np.sort(np.random.default_rng(layout.seed).choice(len(read.crystals), layout.sample, replace=False))
             notes.append(f"A random sample of {layout.sample:,} of {len(read.crystals):,} crystals; --sample shows more.")
             read = Readings([read.names[row] for row in rows], read.crystals[rows], [[]] * len(rows), read.n_failed)
             frame = frame.iloc[rows]
-        read.columns = frame.assign(set=name) if reference else frame
+        read.properties = frame.assign(set=name) if reference else frame
         parts.append(read)
     if len(parts) == 1:
         return parts[0], notes
-    columns = pd.concat([read.columns for read in parts], ignore_index=True)
+    columns = pd.concat([read.properties for read in parts], ignore_index=True)
     crystals = CrystalTable.concatenate([read.crystals for read in parts])
     names = [name for read in parts for name in read.names]
     return Readings(names, crystals, [[]] * len(names), sum(read.n_failed for read in parts), columns), notes
@@ -127,9 +137,9 @@ def _check_color(read: Readings, color: str | None, inputs: list[Path] | None) -
         return
     where = "the embedded data" if not inputs else " ".join(map(str, inputs))
     try:
-        check_color(read.columns, color)
+        check_color(read.properties, color)
     except ValueError as error:
-        hint = "" if len(read.columns.columns) else "; data import turns structure files with properties into Parquet"
+        hint = "" if len(read.properties.columns) else "; data import turns structure files with properties into Parquet"
         raise ValueError(f"{where}: --color {color}: {error}{hint}") from error
 
 
@@ -141,7 +151,7 @@ def _properties(read: Readings, space_groups: list[str]) -> pd.DataFrame:
     formulas = {text: reduced_formula(text) for text in {crystal.formula for crystal in read.crystals}}
     own = {"name": read.names, "formula": [formulas[crystal.formula] for crystal in read.crystals]}
     own |= {"space group": space_groups, "sites": read.crystals.n_sites.tolist()}
-    columns = pd.DataFrame() if read.columns is None else read.columns
+    columns = read.properties
     kept = [
         name
         for name in columns

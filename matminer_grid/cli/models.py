@@ -66,11 +66,10 @@ def predict(
         for answer, found in zip(answers, known_by(sources[0], described), strict=True):
             answer["applicability"] = found
         pictures: list[tuple[Any, list[Any]]] = [(crystal, []) for crystal in read.crystals]
-        if n_neighbors:
-            for answer, (crystal, known) in zip(answers, pictures, strict=True):
-                key = "material_id" if model is None else "name"
-                answer["rests_on"], rows = rests_on(sources[0], crystal, n_neighbors, key)
-                known.extend(sources[0].model.crystals_[row] for row in rows)
+        for answer, (crystal, known) in zip(answers, pictures, strict=True) if n_neighbors else ():
+            key = "material_id" if model is None else "name"
+            answer["rests_on"], rows = rests_on(sources[0], crystal, n_neighbors, key)
+            known.extend(sources[0].model.crystals_[row] for row in rows)
         if report is not None:
             units = {source.name: source.unit for source in sources}
             write_report(report, predict_report(answers, pictures, units, coverage))

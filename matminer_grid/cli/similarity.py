@@ -22,7 +22,7 @@ from matminer_grid.cli._common import (
     stages,
     with_option_groups,
 )
-from matminer_grid.cli.reports import MATERIAL_PAGE, Report, duplicates_report, similar_report, write_report
+from matminer_grid.cli.reports import MATERIAL_PAGE, Report, similar_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable

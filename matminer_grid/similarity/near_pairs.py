@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from matminer_grid._threads import in_threads, n_threads, new_flag
+from matminer_grid._threads import in_threads, n_threads, new_flag, progress_bar
 from matminer_grid._validation import check_number, without_row
 from matminer_grid.kernels.coverage import near_in_ranges
 from matminer_grid.kernels.sites import parts_of_pairs
@@ -239,7 +238,7 @@ class _Sweep:
         """Compare block with block: rows (m, 2) and parts (m, 3)."""
         found = [(np.empty((0, 2), np.int64), np.empty((0, 3)))]
         starts, others = self.blocks
-        with tqdm(desc="pairs", total=len(self.own_order), disable=not pbar) as progress:
+        with progress_bar(desc="pairs", total=len(self.own_order), disable=not pbar) as progress:
             for start, stop in pairwise(starts):
                 first, last = self.first[start:stop], self.last[start:stop]
                 for begin, end in pairwise(others):

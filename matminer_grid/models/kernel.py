@@ -65,8 +65,6 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         Variance of each training value relative to the process; large for outliers.
     residuals_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Training value minus leave-one-out prediction, in log10 y where that was learned.
-    log_target_ : bool, or list of bool for several properties
-        Whether log10 y was learned.
     crystals_ : CrystalTable
         The training crystals.
     names_, target_names_ : list of str or None
@@ -211,7 +209,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
 
     @property
     def log_target_(self) -> bool | list[bool]:
-        """Whether log10 y was learned."""
+        """Whether log10 y was learned; a list for several properties."""
         self._check_fitted()
         return self._logs[0] if len(self._logs) == 1 else list(self._logs)
 

@@ -63,9 +63,9 @@ class CrystalPicture:
 
         Parameters
         ----------
-        symbols : sequence of str, of length n_sites
+        symbols : sequence of str, of length n
             Elements.
-        positions : array-like of shape (n_sites, 3)
+        positions : array-like of shape (n, 3)
             Cartesian coordinates in Å.
         cell : array-like of shape (3, 3)
             Lattice vectors as rows, in Å.

@@ -57,7 +57,7 @@ def test_planted_truth(found, few):
     assert crystals["known_as"].tolist() == [f"id-{row}" for row in [*range(20), *range(5)]] + [None] * N_NEW
     assert crystals["novel"].tolist() == [False] * 25 + [True] * N_NEW
     assert crystals["nearest"].tolist()[:25] == crystals["known_as"].tolist()[:25]
-    assert crystals["unique"].tolist() == [False] * 5 + [True] * (20 + N_NEW)  # the smaller cell stands for its group
+    assert crystals["unique"].tolist() == [True] * 20 + [False] * 5 + [True] * N_NEW  # the first of each group
     assert crystals["decided_by"].notna().tolist() == [True] * 25 + [False] * N_NEW
     assert crystals["group"].tolist()[20:25] == crystals["group"].tolist()[:5]
     assert crystals["formula"][0] == few[0].to_structure().composition.reduced_formula

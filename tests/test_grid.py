@@ -53,6 +53,11 @@ def test_matches_the_slow_twin_on_any_crystal(crystal, smearing):
     np.testing.assert_allclose(featurizer.grid(crystal), expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("smearing", [5e-324, 9e-9])
+def test_a_smearing_narrower_than_the_tolerance_of_edges_is_none(real, smearing):
+    np.testing.assert_array_equal(GRIDFeaturizer(smearing=smearing).grid(real), GRIDFeaturizer().grid(real))
+
+
 @pytest.mark.parametrize("smearing", [0.0, 0.1])
 def test_matches_the_slow_twin_on_large_cells(embedded, smearing):
     featurizer = GRIDFeaturizer(cutoff=5.0, bin_size=0.1, n_groups=60, smearing=smearing)

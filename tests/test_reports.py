@@ -137,7 +137,7 @@ class TestCommands:
 
     def test_duplicates(self, pages):
         text = (pages / "duplicates.html").read_text(encoding="utf-8")
-        for part in ("<dt>distinct</dt><dd>2</dd>", "NaCl: 2 crystals", "NaCl.cif, again.cif"):
+        for part in ("<dt>distinct</dt><dd>2</dd>", "NaCl, Fm-3m (225): 2 crystals", "NaCl.cif", "again.cif"):
             assert part in text
 
     def test_evaluate(self, pages):

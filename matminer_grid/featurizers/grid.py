@@ -79,7 +79,8 @@ class GRIDFeaturizer(CrystalFeaturizer):
         Number of nearest neighbours, each with a group of its own.
     smearing : float, default 0.0
         Standard deviation in Å of the Gaussian that each distance is replaced by, integrated exactly over each bin. What would
-        reach below 0 Å goes to the first bin, and neighbours just beyond the cutoff contribute what reaches below it.
+        reach below 0 Å goes to the first bin, and neighbours just beyond the cutoff contribute what reaches below it. One below
+        1e-8 Å is none.
 
     References
     ----------
@@ -225,7 +226,8 @@ class GRIDFeaturizer(CrystalFeaturizer):
 
     def _featurize_table(self, table: CrystalTable, out: NDArray[np.float64]) -> dict[int, Exception]:
         shaped = out.reshape(len(table), self.n_groups, self.n_bins)
-        return _run(kernels.grid_batch, table, float(self.bin_size), int(self.n_groups), float(self.smearing), shaped)
+        smearing = 0.0 if self.smearing < kernels.EDGE_TOLERANCE else float(self.smearing)
+        return _run(kernels.grid_batch, table, float(self.bin_size), int(self.n_groups), smearing, shaped)
 
     def feature_labels(self) -> list[str]:
         """Labels of the features, group by group, in the style of matminer's RDF."""

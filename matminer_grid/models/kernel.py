@@ -235,7 +235,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         self, lower: FloatArray, upper: FloatArray, doubtful: NDArray[np.bool_], number: int, coverage: float
     ) -> tuple[FloatArray, FloatArray]:
         """Let the intervals of doubtful crystals hold as much of the normal distribution with the spread of the training values."""
-        y = self._known_values(number)
+        y = self._known_values(number)[self.learned_[number].rows]  # equal ones once
         reach = ndtri((1 + coverage) / 2) * y.std()
         low = max(y.mean() - reach, 0.0) if self._logs[number] else y.mean() - reach
         return np.where(doubtful, np.minimum(lower, low), lower), np.where(doubtful, np.maximum(upper, y.mean() + reach), upper)

@@ -103,7 +103,7 @@ def embed_crystals(
     >>> salts = data.crystals[[data.material_id.tolist().index(name) for name in ("mp-22862", "mp-23193", "mp-2657")]]
     >>> embedding = embed_crystals(salts)  # NaCl, KCl and rutile
     >>> embedding.neighbors[:, 0], embedding.axes["volume a site (Å³)"].round(1).tolist()
-    (array([1, 0, 0]), [22.6, 31.7, 10.7])
+    (array([1, 0, 0]), [23.0, 32.5, 10.7])
     """
     check_whole("n_neighbors", n_neighbors, low=2)
     crystals = structures_as_table(X)

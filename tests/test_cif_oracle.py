@@ -68,7 +68,7 @@ def test_a_sample_is_read_as_pymatgen_reads_it(sample):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(36_000)
 def test_every_embedded_crystal_is_read_as_pymatgen_reads_it_or_said_why_not(embedded):
     """Some have their symmetry only within 0.01 Å, and pymatgen writes operators of them such as -x+733/752.
 
@@ -92,7 +92,7 @@ def test_every_embedded_crystal_is_read_as_pymatgen_reads_it_or_said_why_not(emb
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(36_000)
 def test_every_embedded_crystal_made_symmetric_is_read_as_pymatgen_reads_it(embedded):
     """Cells and coordinates that obey their symmetry exactly, as databases give them."""
     for row in range(len(embedded)):

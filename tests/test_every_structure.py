@@ -7,7 +7,7 @@ from matminer_grid import Crystal, CrystalTable, GRIDFeaturizer
 from tests import naive
 from tests.strategies import in_another_setting
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(36_000)]
 
 PER_SIZE = 15
 """Crystals of each number of sites that are compared with the slow twin."""

@@ -1,6 +1,6 @@
 """The checks, each in an environment of its own: ``nox -l`` lists them, ``nox -s NAME`` runs one.
 
-``.ci/run`` and the workflows call nothing else, so that what they find can be found anywhere.
+The workflows call nothing else, so that what they find can be found anywhere.
 """
 
 import shutil

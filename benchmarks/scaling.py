@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from distributed import Client, LocalCluster
 
 from benchmarks._perturbed import perturbed_copies
 from benchmarks._processes import fresh_process
@@ -124,6 +123,8 @@ def warm_up() -> None:
 
 def workers(n: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Featurize the same partitions on one and on two workers of one thread each, and compare with one process."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415  an extra, which others that import from here do without
+
     best: dict[int, float] = {}
     same = []
     with TemporaryDirectory(dir=folder) as temporary:

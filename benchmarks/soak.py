@@ -1,8 +1,8 @@
 """Endurance: ``python -m benchmarks.soak`` works for 10 minutes under kills, full disks, little memory and load. Linux only.
 
 Jobs that featurize, index and search, predict and evaluate run in processes of their own. Most are harmed: killed at a random
-moment, or given too little memory, or room for small files only. A job that was harmed is started again in the same folder until it
-has ended, and what it wrote must be, to the last bit, what an undisturbed run wrote: a row lost, doubled or changed is an error.
+moment, or given too little memory, or a limit to the size of files. A job that was harmed is started again in the same folder until
+it has ended, and what it wrote must be, to the last bit, what an undisturbed run wrote: a row lost, doubled or changed is an error.
 Beside them one process does the same work again and again; its memory must stay flat and its answers the same. All the while
 other processes keep the cores busy, four a core by default. The exit code is 1 if a promise was broken.
 """

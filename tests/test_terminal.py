@@ -78,7 +78,7 @@ class TestStages:
         _threads.with_progress(lambda _: 1, range(3), 1, {"desc": "some", "total": 3})
         assert "some: 100%" in capsys.readouterr().err
 
-    def test_compiling_is_announced_once(self, capsys, monkeypatch):
+    def test_compiling_is_announced_once(self, capsys, monkeypatch, tmp_path):
         from matminer_grid.kernels._jit import jit
 
         def double(x):
@@ -86,6 +86,7 @@ class TestStages:
 
         double.__module__ = "matminer_grid.kernels.test"
         monkeypatch.setattr("numba.config.DISABLE_JIT", 0)
+        monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))  # no machine code of an earlier run
         with stages(quiet=False):
             compiled = jit(double)
             assert (compiled(2), compiled(2.0), compiled(np.float32(2))) == (4, 4, 4)

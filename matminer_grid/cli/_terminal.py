@@ -33,7 +33,8 @@ COMPILING = "compiling kernels, which happens once on a machine and takes up to 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table for people, numbers to the right.
 
-    Numbers are never broken; texts are folded where room is short, and if that doesn't do, the last columns are left out and named.
+    Numbers are never broken; texts are folded where the window is narrow, and if that doesn't do, the last columns are left out
+    and named.
     """
     from rich.console import Console
     from rich.table import Table
@@ -55,7 +56,7 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def fitting(columns: list[str], rows: list[list[str]], width: int) -> tuple[list[int], list[int]]:
-    """Choose the columns that a width has room for, from the left, and those that it hasn't; the first one stays."""
+    """Choose the columns that fit into a width, from the left, and those that don't; the first one stays."""
     kept: list[int] = []
     used = 1
     for i in range(len(columns)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
 
 
-class NeighborsModel(BaseEstimator):
+class NeighborsModel(BaseEstimator, ABC):
     """What models on the nearest known crystals share."""
 
     y_: NDArray[Any]
@@ -74,9 +75,9 @@ class NeighborsModel(BaseEstimator):
         crystals = CrystalTable(**{field.name: arrays[f"crystals.{field.name}"] for field in fields(CrystalTable)})
         return cls(**parameters).fit(crystals, arrays["y"])
 
+    @abstractmethod
     def fit(self, X: Any, y: ArrayLike) -> Self:
         """Take in the training crystals; their property is that of the model's kind."""
-        raise NotImplementedError
 
     def _searching(self, X: Any) -> EMDSearch:
         """Make a search among the training crystals."""

@@ -173,17 +173,17 @@ def _together(files: Iterable[Path], most: int) -> Iterator[list[list[Any]]]:
 def _in_parts(batches: Iterable[StructureBatch], skip: int, size: int) -> Iterator[tuple[list[StructureBatch], bool]]:
     """Leave out the first structures, and give the others some at a time, with whether they are the last."""
     gathered: list[StructureBatch] = []
-    room = size
+    n_free = size
     for batch in batches:
         start = min(skip, len(batch))
         skip -= start
         while start < len(batch):
-            if room == 0:
+            if n_free == 0:
                 yield gathered, False
-                gathered, room = [], size
-            stop = min(len(batch), start + room)
+                gathered, n_free = [], size
+            stop = min(len(batch), start + n_free)
             gathered.append(batch.part(start, stop))
-            room -= stop - start
+            n_free -= stop - start
             start = stop
     if gathered:
         yield gathered, True

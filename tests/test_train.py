@@ -171,6 +171,63 @@ def test_classes_are_cross_validated(crystals):
         cross_validate_model(GRIDKernelClassifier(), structures, kinds, n_splits=3)
 
 
+def test_groups_that_leave_a_fold_empty_or_too_little(crystals):
+    structures, K, _ = crystals
+    kinds = np.median(K) < K
+    for model, y, groups, message in (
+        (GRIDKernelRegressor(), K, np.minimum(np.arange(N), 45) // 45 * 2 + (np.arange(N) == 0), "leave .* crystals to train on"),
+        (GRIDKernelClassifier(), kinds, np.where(kinds, 0, 1 + np.arange(N) % 2), "leave a class with fewer than two"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cross_validate_model(model, structures, y, n_splits=3, groups=groups)
+
+
+@pytest.fixture(scope="module")
+def doubled(tmp_path_factory, crystals, properties):
+    """Half of the crystals a second time, in another cell; the copies have a value that is theirs alone."""
+    half = N // 2
+    again = CrystalTable.from_structures([structure * (1, 2, 1) for structure in crystals[0][:half].to_structures()])
+    frame = pd.concat([properties, properties[:half]], ignore_index=True)
+    frame["paper"] = np.arange(len(frame)) % 9
+    frame["sparse"] = np.where(frame.index == 4, None, "a")
+    frame["pair"] = np.where(frame.index < half, "a", "b")
+    path = tmp_path_factory.mktemp("doubled") / "data.parquet"
+    save_crystals(path, CrystalTable.concatenate([crystals[0], again]), frame)
+    return path
+
+
+def test_train_keeps_the_same_crystals_in_one_fold(doubled, tmp_path):
+    told = {}
+    for groups in (None, "distinct", "paper"):
+        options = [] if groups is None else ["--groups", groups]
+        done = run("train", doubled, "--target", "K", "--folds", 3, "--json", *options)
+        assert done.exit_code == 0, done.output
+        told[groups] = json.loads(done.stdout)
+    assert "groups" not in told[None]
+    assert told["distinct"]["groups"] == {"by": "distinct", "number": N}
+    assert told["paper"]["groups"] == {"by": "paper", "number": 9}
+    assert told[None]["scores"]["MAE"] < 0.8 * told["distinct"]["scores"]["MAE"]  # a copy was learned from
+    page = tmp_path / "report.html"
+    done = run("train", doubled, "--target", "K", "--folds", 2, "--groups", "distinct", "--report", page)
+    assert f"2 folds; crystals that are the same in one fold, {N} groups" in done.stdout
+    assert f"crystals that are the same in one fold, {N} groups" in page.read_text()
+    assert "crystals of one paper in one fold" in run("train", doubled, "--target", "K", "--folds", 2, "--groups", "paper").stdout
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ("Paper", "no column 'Paper' for --groups.*is it paper"),
+        ("sparse", r"'sparse' for --groups is empty for 1 crystals, such as mp-\d+,.*fill it in"),
+        ("pair", "3 folds need as many groups, or one would be empty, and by --groups pair there are 2: give fewer --folds"),
+    ],
+)
+def test_groups_that_train_refuses(doubled, groups, message):
+    done = run("train", doubled, "--target", "K", "--folds", 3, "--groups", groups)
+    assert done.exit_code == 1
+    assert re.search(message, done.stderr.replace("\n", " ")), done.stderr
+
+
 @pytest.mark.parametrize("name", ["data.parquet", "data.jsonl", "data.xyz", "beside.csv", "cifs"])
 def test_train_and_predict(folder, tmp_path, name):
     model, picture = tmp_path / "model.npz", tmp_path / "parity.png"

@@ -301,7 +301,7 @@ def _pairs(rows: Sequence[tuple[int, str]], crystals: pd.DataFrame, structures: 
     return [cards] if cards else []
 
 
-def train_report(target: str, names: Sequence[str], crystals: CrystalTable, found: CrossValidation) -> str:
+def train_report(target: str, names: Sequence[str], crystals: CrystalTable, found: CrossValidation, kept_together: str = "") -> str:
     """Make the page of a trained model: its cross-validated scores, parity and calibration, and the largest errors."""
     import plotly.graph_objects as go
 
@@ -310,7 +310,8 @@ def train_report(target: str, names: Sequence[str], crystals: CrystalTable, foun
     facts = {name: f"{value:.3g}" for name, value in found.scores().items()}
     calibration = found.calibration()
     n_folds = int(found.folds.max()) + 1
-    sections = [Section("How good it is", [facts, f"Cross-validated on {len(names):,} crystals with {n_folds} folds."])]
+    how = f"Cross-validated on {len(names):,} crystals with {n_folds} folds{f': {kept_together}' if kept_together else ''}."
+    sections = [Section("How good it is", [facts, how])]
     if found.classes is None:
         parity = plotly_parity(found.truth, found.predicted, names, unit="", quantity=target)
         parity.update_layout(meta=f"Predicted against true {target}")

@@ -33,12 +33,22 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Crystals of one kind that a message names."""
 
+DISTINCT = "distinct"
+"""Groups of crystals that are the same, rather than those of a column."""
+
 
 @dataclass(frozen=True)
 class Validation:
     """How the model is judged."""
 
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"{DISTINCT}|COLUMN",
+            help=f"Keep crystals in one fold that are the same ({DISTINCT}), or that a column says belong together.",
+        ),
+    ] = None
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw parity and calibration of the cross-validation: png, svg or pdf.")
     ] = None
@@ -78,20 +88,21 @@ def train(
             if file is not None:
                 check_output(file, overwrite=True)
         progress(f"read {data}")
-        known = usable(read_labelled(data), target, id_column, classify)
+        known = usable(read_labelled(data), target, id_column, classify, validation.groups)
         model: GRIDKernelRegressor | GRIDKernelClassifier
         model = GRIDKernelClassifier(progress=progress) if classify else GRIDKernelRegressor(progress=progress)
         progress(f"describe {len(known.names)} crystals")
         described = known.described(model)
+        known.group(validation.folds)
         progress(f"cross-validate with {validation.folds} folds")
-        found = cross_validate_model(model, described, known.values, n_splits=validation.folds)
+        found = cross_validate_model(model, described, known.values, n_splits=validation.folds, groups=known.groups)
         model.fit(described, known.series(target), names=known.names)
         if output is not None:
             model.save(output)
         if validation.plot is not None:
             draw(found, target, validation.plot)
         if validation.report is not None:
-            write_report(validation.report, train_report(target, known.names, known.crystals, found))
+            write_report(validation.report, train_report(target, known.names, known.crystals, found, known.kept_together))
     log = getattr(model, "log_target_", None)
     if as_json:
         typer.echo(json.dumps(report(found, known, target, log) | {"model": None if output is None else str(output)}))
@@ -112,6 +123,34 @@ class Known:
     values: np.ndarray
     n_missing: int = 0
     n_failed: int = 0
+    grouped_by: str | None = None
+    groups: np.ndarray | None = None
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return 0 if self.groups is None else len(set(self.groups.tolist()))
+
+    @property
+    def kept_together(self) -> str:
+        """What the folds keep together, in words; nothing without groups."""
+        if self.groups is None:
+            return ""
+        of = "crystals that are the same" if self.grouped_by == DISTINCT else f"crystals of one {self.grouped_by}"
+        return f"{of} in one fold, {self.n_groups:,} groups"
+
+    def group(self, folds: int) -> None:
+        """Look for crystals that are the same, if that is asked for; refuse fewer groups than folds."""
+        from matminer_grid.similarity import crystal_groups
+
+        if self.grouped_by == DISTINCT:
+            self.groups = crystal_groups(self.crystals)
+        if self.groups is not None and self.n_groups < folds:
+            what = f"{self.n_groups} of the crystals differ" if self.grouped_by == DISTINCT else f"there are {self.n_groups}"
+            raise ValueError(
+                f"{folds} folds need as many groups, or one would be empty, and by --groups {self.grouped_by} {what}: give fewer "
+                "--folds, or leave --groups out"
+            )
 
     def described(self, model: Any) -> Any:
         """Describe the crystals; those that can't be are named and left out."""
@@ -119,6 +158,7 @@ class Known:
         described = read.keep_described(model.describe)
         self.names, self.crystals, self.n_failed = read.names, read.crystals, read.n_failed
         self.values = self.values[read.rows]
+        self.groups = None if self.groups is None else self.groups[read.rows]
         return described
 
     def series(self, target: str) -> pd.Series:
@@ -128,7 +168,7 @@ class Known:
         return pd.Series(self.values, name=target)
 
 
-def usable(read: LabelledCrystals, target: str, id_column: str | None, classify: bool) -> Known:
+def usable(read: LabelledCrystals, target: str, id_column: str | None, classify: bool, groups: str | None) -> Known:
     """Take the crystals that have a value; what can't be read or has an infinite value is named and counted as failed."""
     import numpy as np
 
@@ -164,7 +204,23 @@ def usable(read: LabelledCrystals, target: str, id_column: str | None, classify:
         values[kept],
         int(missing.sum()),
         len(read.errors) + int(infinite.sum()),
+        groups,
+        None if groups in {None, DISTINCT} else groups_of(column_of(read.properties, groups, "--groups").iloc[kept], names, kept),
     )
+
+
+def groups_of(column: pd.Series, names: list[str], rows: np.ndarray) -> np.ndarray:
+    """Give the groups that a column tells, as texts; each crystal needs one."""
+    import numpy as np
+
+    without = rows[column.isna().to_numpy()]
+    if len(without):
+        some = ", ".join(names[row] for row in without[:SHOWN])
+        raise ValueError(
+            f"the column {column.name!r} for --groups is empty for {len(without)} crystals, such as {some}, so it says not "
+            "where they belong: fill it in, or leave these crystals out"
+        )
+    return column.astype(str).to_numpy(dtype=np.str_)
 
 
 def column_of(properties: pd.DataFrame, name: str, option: str) -> pd.Series:
@@ -219,6 +275,7 @@ def report(found: CrossValidation, known: Known, target: str, log: bool | None) 
         "failed": known.n_failed,
         **({} if log is None else {"log_target": log}),
         "folds": int(found.folds.max()) + 1,
+        **({} if known.groups is None else {"groups": {"by": known.grouped_by, "number": known.n_groups}}),
         "scores": {name: float(f"{value:.6g}") for name, value in found.scores().items()},
         "calibration": found.calibration().round(4).to_dict("records"),
     }
@@ -227,7 +284,8 @@ def report(found: CrossValidation, known: Known, target: str, log: bool | None) 
 def show(found: CrossValidation, known: Known, target: str, log: bool | None) -> None:
     """Print the scores."""
     what = f"{target} of {len(known.names)} crystals, {int(found.folds.max()) + 1} folds"
-    typer.echo(f"{what}{'; its logarithm is learned' if log else ''}")
+    told = [what, *([known.kept_together] if known.groups is not None else []), *(["its logarithm is learned"] if log else [])]
+    typer.echo("; ".join(told))
     rows = [
         [name, f"{value:.1%}" if name.startswith(("within", "accuracy", "balanced")) else f"{value:.3g}"]
         for name, value in found.scores().items()

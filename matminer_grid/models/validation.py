@@ -162,7 +162,8 @@ def cross_validate_model(
     Raises
     ------
     TypeError, ValueError
-        As `fit`; or there are fewer crystals, groups, or members of a class, than folds.
+        As `fit`; or there are fewer crystals, groups, or members of a class, than folds; or groups are so large that a fold is
+        empty, or its training part too small.
 
     Examples
     --------
@@ -211,7 +212,7 @@ def cross_validate_model(
 
 def _splits(
     truth: NDArray[Any], codes: NDArray[np.int64] | None, n_splits: int, groups: ArrayLike | None, random_state: int
-) -> Any:
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Give the rows to train on and to test of each fold."""
     check_whole("n_splits", n_splits, low=2, high=len(truth))
     least = len(truth) - -(-len(truth) // n_splits)
@@ -223,19 +224,36 @@ def _splits(
     shuffled = {"shuffle": True, "random_state": random_state}
     if groups is None:
         if codes is None:
-            return KFold(n_splits, **shuffled).split(truth)
+            return list(KFold(n_splits, **shuffled).split(truth))
         scarce = int(np.bincount(codes).min())
         if scarce < max(n_splits, 3):
             raise ValueError(
                 f"{n_splits} folds need {max(n_splits, 3)} members of each class, and one has {scarce}: take fewer folds, leave it "
                 "out, or merge it with another class"
             )
-        return StratifiedKFold(n_splits, **shuffled).split(truth, codes)
+        return list(StratifiedKFold(n_splits, **shuffled).split(truth, codes))
     labels = np.asarray(groups)
     if labels.shape != truth.shape:
         raise ValueError(f"groups must name one group a structure, {len(truth)} in all, and has the shape {labels.shape}")
     if len(np.unique(labels)) < n_splits:
         raise ValueError(f"{n_splits} folds need as many groups, and there are {len(np.unique(labels))}: take fewer folds")
     if codes is None:
-        return GroupKFold(n_splits, **shuffled).split(truth, groups=labels)
-    return StratifiedGroupKFold(n_splits, **shuffled).split(truth, codes, labels)
+        folds = list(GroupKFold(n_splits, **shuffled).split(truth, groups=labels))
+    else:
+        folds = list(StratifiedGroupKFold(n_splits, **shuffled).split(truth, codes, labels))
+    for train, test in folds:
+        _check_fold(train, test, codes)
+    return folds
+
+
+def _check_fold(train: NDArray[np.int64], test: NDArray[np.int64], codes: NDArray[np.int64] | None) -> None:
+    """Refuse folds that groups have left without crystals to test, to train on, or to learn a class from."""
+    remedy = "take fewer folds, or smaller groups"
+    if not len(test):
+        raise ValueError(f"the groups are so unequal that a fold is empty: {remedy}")
+    if len(train) < MINIMUM_SAMPLES:
+        raise ValueError(f"the groups leave {len(train)} crystals to train on, and at least {MINIMUM_SAMPLES} are needed: {remedy}")
+    if codes is not None and np.bincount(codes[train], minlength=codes.max() + 1).min() < 2:
+        raise ValueError(
+            f"the groups leave a class with fewer than two crystals to train on: {remedy}, or merge it with another class"
+        )

@@ -30,6 +30,7 @@ KEPT = {
     "bulk_modulus": ("entries", "test_entries", "rows"),
     "model": ("target", "entries", "cv", "mean", "folds"),
     "parameters": ("entries", "folds", "seed", "rows"),
+    "properties": ("properties", "aims"),
     "sets": ("references", "copies", "pairs", "methods", "carbon", "scale", "claims"),
     "sites": ("pairs", "judged", "curves", "nearest", "times"),
     "speed": ("structure", "pair", "search", "scaling", "ratios"),
@@ -180,6 +181,18 @@ def sets(content: dict[str, Any]) -> list[str]:
     return [*parts, markdown(pd.DataFrame(content["claims"]))]
 
 
+def properties(content: dict[str, Any]) -> list[str]:
+    """Make the tables of benchmarks.properties: what was aimed at, then those of each property."""
+    parts = [markdown(pd.DataFrame(content["aims"]))] if content["aims"] else []
+    for name, found in content["properties"].items():
+        unit = f" in {found['unit']}" if found["unit"] else ""
+        parts.append(f"**{name}**{unit}, {found['crystals']:,} crystals, means of {found['folds']} folds.")
+        tables = [found.get("families"), found.get("curve")]
+        splits = [{"split": split} | row for split, rows in found["splits"].items() for row in rows]
+        parts += [markdown(pd.DataFrame(rows).drop(columns="CPU s")) for rows in (splits, *tables) if rows]
+    return parts
+
+
 def model(content: dict[str, Any]) -> list[str]:
     """Make the table of benchmarks.model: each score's mean over the folds."""
     rows = [{"score": header(name).replace("_", " "), "mean over the folds": value} for name, value in content["mean"].items()]
@@ -195,6 +208,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "model": model,
     "sites": sites,
     "sets": sets,
+    "properties": properties,
 }
 
 

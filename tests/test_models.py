@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Molecule, Structure
+from scipy.spatial.distance import pdist
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
@@ -18,7 +19,8 @@ from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor, GRID
 from matminer_grid.models._extra import learn_scales, standardised
 from matminer_grid.models.default import cached_file, clean_rows, default_model
 from matminer_grid.models.learned import Learned, distinct
-from matminer_grid.models.process import LaplacianProcess, covariance, outlier_factors, tune
+from matminer_grid.models.process import LaplacianProcess, covariance, covariance_of, left_out_variances, outlier_factors
+from matminer_grid.models.search import LeaveOneOutError, block_distances, tune
 from matminer_grid.models.storage import load_arrays, save_arrays
 from tests.conftest import rock_salt, with_dummies
 
@@ -303,6 +305,7 @@ def test_manhattan_kernels():
     manhattan_tile(x, y, out)
     np.testing.assert_allclose(out, np.abs(x[:, None] - y).sum(axis=2), rtol=1e-5)
     np.testing.assert_allclose(covariance(x, y), np.exp(-out), rtol=1e-5)
+    np.testing.assert_array_equal(covariance_of(y), covariance(y, y))
 
 
 def test_leave_one_out_in_closed_form():
@@ -316,7 +319,10 @@ def test_leave_one_out_in_closed_form():
     predicted = process.mean + k @ np.linalg.solve(joint, y[kept] - process.mean)
     assert y[7] - predicted == pytest.approx(process.residuals[7], rel=1e-3)
     variance = 1.05 - k @ np.linalg.solve(joint, k)
-    assert process.left_out_variances(np.array([7]), 29)[0] == pytest.approx(variance, rel=1e-3)
+    for n_local in (29, 48):
+        assert left_out_variances(covariance_of(x), process.noise, n_local)[7] + 0.05 == pytest.approx(variance, rel=1e-3)
+    calibrated = LaplacianProcess.fit(x, y, 0.05, rounds=0, n_local=29).ratios
+    assert np.abs(calibrated - abs(process.residuals[7]) / np.sqrt(variance)).min() < 1e-3
     _, variances = LaplacianProcess.fit(x[kept], y[kept], 0.05, rounds=0).predict(x[7:8], 29)
     assert variances[0] == pytest.approx(variance, rel=1e-3)
 
@@ -447,6 +453,33 @@ def test_a_class_of_one_member(split):
         GRIDKernelClassifier().fit(split[0][:30], ["a"] * 30)
     with pytest.raises(ValueError, match="at least 20 training crystals"):
         GRIDKernelClassifier().fit(split[0][:10], kinds[15:25])
+
+
+def test_block_distances():
+    x = np.random.default_rng(7).normal(size=(150, 9)).astype(np.float32)
+    blocks = [slice(0, 2), slice(2, 9)]
+    expected = [pdist(x[:, block], "cityblock") for block in blocks]
+    np.testing.assert_allclose(block_distances(x, blocks, 2), expected, rtol=1e-5)
+
+
+def test_error_of_the_search():
+    rng = np.random.default_rng(8)
+    x, y = rng.random((70, 3)).astype(np.float32), rng.normal(size=70)
+    blocks = [slice(0, 1), slice(1, 3)]
+    initial, parameters = np.zeros(3), np.log([0.7, 1.5, 0.1])
+    error = LeaveOneOutError(block_distances(x, blocks, 1), y, initial, 0.3)
+    error.find_outliers(parameters)
+    assert error.factors.max() > 1
+    found, gradient = error(parameters)
+    weighted = (x * [0.7, 1.5, 1.5]).astype(np.float32)
+    joint = covariance(weighted, weighted) + 3.0 + np.diag(0.1 * error.factors)
+    inverse = np.linalg.inv(joint)
+    residuals = inverse @ (y - np.median(y)) / inverse.diagonal()  # the slow twin: by the inverse as it is
+    loss = error.softness * (np.sqrt(1 + (residuals / error.softness) ** 2) - 1).mean() + 0.5 * 0.3 * (parameters**2).mean()
+    assert found == pytest.approx(loss, rel=1e-5)
+    step = 1e-4
+    slopes = [(error(parameters + e)[0] - error(parameters - e)[0]) / (2 * step) for e in step * np.eye(3)]
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-3, atol=1e-5)
 
 
 def test_tuning_finds_what_matters():

@@ -8,7 +8,7 @@ import numpy as np
 
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.learned import START_NOISE, distinct
-from matminer_grid.models.process import LaplacianProcess
+from matminer_grid.models.process import covariance_of, inverted, left_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,8 +33,8 @@ def log_is_better(features: NDArray[np.float64], y: NDArray[np.float64], blocks:
         scale[block] *= weight
     sample = random.permutation(len(y))[: settings.tune_samples]
     vectors, values = (features[sample] * scale).astype(np.float32), y[sample]
-    errors = [
-        np.abs(LaplacianProcess.fit(vectors, one, START_NOISE, rounds=0, n_jobs=settings.n_jobs).residuals).mean()
-        for one in (np.log(values), values)
-    ]
+    joint = covariance_of(vectors, settings.n_jobs).astype(np.float64)
+    joint[np.diag_indices(len(values))] += START_NOISE
+    inverse = inverted(joint)
+    errors = [np.abs(left_out(inverse, one)[2]).mean() for one in (np.log(values), values)]
     return bool(errors[0] * np.exp(np.log(values).mean()) < errors[1])

@@ -36,7 +36,7 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
     ----------
     tune_samples : int, default 1200
         Number of training crystals in the search for weights.
-    tune_iterations : int, default 12
+    tune_iterations : int, default 8
         Steps of the search, twice; with 0 the weights stay where they start.
     robust_rounds : int, default 0
         Times that the noise of each crystal is estimated anew; above 0, crystals of a class that their neighbours contradict lose
@@ -89,7 +89,7 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
         self,
         *,
         tune_samples: int = 1200,
-        tune_iterations: int = 12,
+        tune_iterations: int = 8,
         robust_rounds: int = 0,
         n_local: int = 48,
         random_state: int = 0,

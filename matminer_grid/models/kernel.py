@@ -44,7 +44,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         above 0 and the logarithm has the smaller leave-one-out error.
     tune_samples : int, default 1200
         Number of training crystals in the search for weights.
-    tune_iterations : int, default 12
+    tune_iterations : int, default 8
         Steps of the search, twice; with 0 the weights stay where they start.
     robust_rounds : int, default 2
         Times that the noise of each crystal is estimated anew.
@@ -102,7 +102,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         *,
         log_target: bool | str = "auto",
         tune_samples: int = 1200,
-        tune_iterations: int = 12,
+        tune_iterations: int = 8,
         robust_rounds: int = 2,
         n_local: int = 48,
         random_state: int = 0,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matminer_grid.models._distances import feature_scales
-from matminer_grid.models.process import LaplacianProcess, tune
+from matminer_grid.models.process import LaplacianProcess
+from matminer_grid.models.search import tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +24,6 @@ START_NOISE = 0.02
 
 PRIOR = 1.2
 """Strength of the prior that keeps weights where they start, over the number of crystals in the search."""
-
-CALIBRATION_SAMPLES = 1000
-"""Training crystals whose leave-one-out residuals calibrate the intervals."""
 
 MINIMUM_SAMPLES = 20
 """Training crystals needed."""
@@ -79,13 +77,16 @@ class Learned:
         features -= centre  # so that single precision is enough for features that hardly vary
         scale, weights, noise = _search(features, values, blocks, settings, random)
         vectors = (features * scale).astype(np.float32)
-        n_jobs = settings.n_jobs
         process = LaplacianProcess.fit(
-            vectors, values, noise, rounds=settings.robust_rounds, n_jobs=n_jobs, progress=settings.report
+            vectors,
+            values,
+            noise,
+            rounds=settings.robust_rounds,
+            n_local=settings.n_local,
+            n_jobs=settings.n_jobs,
+            progress=settings.report,
         )
-        settings.report("calibrate the intervals")
-        sample = random.permutation(len(values))[:CALIBRATION_SAMPLES]
-        return cls(centre, scale, weights, process.calibrated(sample, settings.n_local, n_jobs), places)
+        return cls(centre, scale, weights, process, places)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -135,7 +136,7 @@ def _search(
     scale = feature_scales(features, blocks, random)
     sample = random.permutation(len(values))[: settings.tune_samples]
     found, noise = tune(
-        features[sample] * scale,
+        (features[sample] * scale).astype(np.float32),
         values[sample],
         list(blocks.weighted.values()),
         blocks.start,

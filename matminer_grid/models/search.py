@@ -1,0 +1,161 @@
+"""The search for the weights of a process: gradient descent on its leave-one-out error, in closed form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.linalg import blas
+from scipy.optimize import minimize
+from scipy.spatial.distance import squareform
+
+from matminer_grid._threads import n_threads
+from matminer_grid.kernels.manhattan import manhattan_tile
+from matminer_grid.models.process import MAD_TO_SIGMA, ROWS, inverted, outlier_factors, times
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    SingleArray = NDArray[np.float32]
+
+TUNING_ROUNDS = 2
+"""Searches for weights, with outliers found anew before each."""
+
+PAIRS = 1 << 12
+"""Pairs of crystals whose distances are in cache in double precision."""
+
+WIDE_PRIOR = 3.0
+"""Variance of the unknown mean, over that of the process."""
+
+VALUE_BITS = 36
+GRADIENT_BITS = 18
+"""Bits of the loss and of its gradient that the search sees; sums in another order change the 40th or so."""
+
+
+def tune(
+    vectors: SingleArray,
+    y: FloatArray,
+    blocks: list[slice],
+    start: FloatArray,
+    noise: float,
+    *,
+    iterations: int,
+    prior: float,
+    n_jobs: int | None = None,
+) -> tuple[FloatArray, float]:
+    """Find the weight of each block and the noise by gradient descent on the leave-one-out error.
+
+    The error is the pseudo-Huber loss of the residuals, which tends to their absolute value; a prior keeps the logarithms of the
+    weights near where they start. In each of two rounds outliers are found anew, and the L-BFGS algorithm takes `iterations` steps.
+    The vectors (n, d) are not weighted; `blocks` are columns that have a weight in common.
+    """
+    if not iterations:
+        return start, noise
+    initial = np.log(np.append(start, noise))
+    error = LeaveOneOutError(block_distances(vectors, blocks, n_jobs), y, initial, prior)
+    parameters = initial
+    bounds = [(np.log(1e-4), np.log(1e2))] * len(blocks) + [(np.log(1e-3), np.log(3.0))]
+    for _ in range(TUNING_ROUNDS):
+        error.find_outliers(parameters)
+        found = minimize(error, parameters, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
+        parameters = found.x
+    return np.exp(parameters[:-1]), float(np.exp(parameters[-1]))
+
+
+class LeaveOneOutError:
+    """The leave-one-out error of n crystals as a function of the logarithms of weights and noise, with its gradient.
+
+    Parameters
+    ----------
+    distances : ndarray of float32, shape (n_blocks, n_pairs)
+        Those of all pairs in each block, pairs as in scipy's condensed matrices.
+    y : ndarray of shape (n,)
+    initial : ndarray of shape (n_blocks + 1,)
+        Logarithms that a prior of the strength `prior` keeps the parameters near.
+    """
+
+    def __init__(self, distances: SingleArray, y: FloatArray, initial: FloatArray, prior: float) -> None:
+        self.distances, self.initial, self.prior = distances, initial, prior
+        self.centred = y - np.median(y)
+        self.factors = np.ones(len(y))
+        typical = MAD_TO_SIGMA * float(np.median(np.abs(self.centred)))
+        self.softness = max(0.1 * typical, 1e-3 * float(self.centred.std()), 1e-12)
+
+    def __call__(self, parameters: FloatArray) -> tuple[float, FloatArray]:
+        """Give the error and its gradient, rounded so that what threads do to the last bits never reaches the search."""
+        n = len(self.centred)
+        similarities, inverse, coefficients = self._solve(parameters)
+        diagonal = inverse.diagonal().copy()
+        residuals = coefficients / diagonal
+        size = np.sqrt(1 + (residuals / self.softness) ** 2)
+        value = self.softness * (size - 1).mean()
+        slope = residuals / self.softness / size / diagonal / n
+        # the derivative by the matrix is inverse diag(slope residuals) inverse - outer(inverse slope, coefficients), made symmetric
+        half = squareform(squareform(inverse.T, checks=False), checks=False)
+        half[np.diag_indices(n)] = diagonal
+        half *= np.sqrt(slope * residuals)
+        adjoint = blas.dsyrk(1.0, half.T, trans=1, lower=1)
+        adjoint = blas.dsyr2(-0.5, times(inverse, slope), coefficients, lower=1, a=adjoint, overwrite_a=1)
+        gradient = np.empty(len(parameters))
+        gradient[-1] = np.exp(parameters[-1]) * (adjoint.diagonal() @ self.factors)
+        by_pair = -2 * squareform(adjoint.T, checks=False) * similarities
+        gradient[:-1] = np.exp(parameters[:-1]) * self._sums(by_pair)
+        step = parameters - self.initial
+        value, gradient = value + 0.5 * self.prior * float(step @ step) / len(step), gradient + self.prior * step / len(step)
+        return float(_rounded(value, VALUE_BITS)), _rounded(gradient, GRADIENT_BITS)
+
+    def find_outliers(self, parameters: FloatArray) -> None:
+        """Raise the noise of the crystals that the others contradict."""
+        _, inverse, coefficients = self._solve(parameters)
+        self.factors = outlier_factors(coefficients / inverse.diagonal())
+
+    def _solve(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Give the similarities of pairs, the inverse of the covariance, of which the lower triangle is right, and coefficients."""
+        weights = np.exp(parameters[:-1])
+        similarities = np.empty(self.distances.shape[1])
+        for part in self._parts():
+            similarities[part] = weights @ self.distances[:, part].astype(np.float64)
+        np.exp(np.negative(similarities, out=similarities), out=similarities)
+        matrix = squareform(similarities, checks=False)
+        matrix += WIDE_PRIOR
+        matrix[np.diag_indices(len(matrix))] += 1 + np.exp(parameters[-1]) * self.factors
+        inverse = inverted(matrix)
+        return similarities, inverse, times(inverse, self.centred)
+
+    def _sums(self, by_pair: FloatArray) -> FloatArray:
+        """Sum up the distances of each block, with a factor for each pair."""
+        total = np.zeros(len(self.distances))
+        for part in self._parts():
+            total += self.distances[:, part].astype(np.float64) @ by_pair[part]
+        return total
+
+    def _parts(self) -> list[slice]:
+        return [slice(start, start + PAIRS) for start in range(0, self.distances.shape[1], PAIRS)]
+
+
+def block_distances(vectors: SingleArray, blocks: list[slice], n_jobs: int | None) -> SingleArray:
+    """Manhattan distances of all pairs in each block, of shape (blocks, pairs), pairs as in scipy's condensed matrices."""
+    n = len(vectors)
+    out = np.empty((len(blocks), n * (n - 1) // 2), np.float32)
+
+    def fill(i: int) -> None:
+        own = np.ascontiguousarray(vectors[:, blocks[i]])
+        end = 0
+        for start in range(0, n, ROWS):
+            tile = np.empty((len(own[start : start + ROWS]), n - start), np.float32)
+            manhattan_tile(own[start : start + ROWS], own[start:], tile)
+            for row, distances in enumerate(tile, 1):
+                begin, end = end, end + n - start - row
+                out[i, begin:end] = distances[row:]
+
+    Parallel(n_jobs=n_threads(n_jobs), require="sharedmem")(delayed(fill)(i) for i in range(len(blocks)))
+    return out
+
+
+def _rounded(values: ArrayLike, bits: int) -> FloatArray:
+    """Round values to so many bits of the largest."""
+    values = np.asarray(values, np.float64)
+    unit = 2.0 ** (np.frexp(np.abs(values).max())[1] - bits)
+    return np.round(values / unit) * unit

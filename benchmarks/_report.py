@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import plotly.express as px
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from benchmarks._page import PAPER, REPORT, Section, figure_html, write_page
+from benchmarks._page import PAPER, REPORT, Section, write_page
 from benchmarks._run import CONSOLE
 from benchmarks._tables import show, text
 from benchmarks.moduli.scores import SCORES
 from benchmarks.moduli.task import TARGETS
-from matminer_grid.plotting import plot_parity
+from matminer_grid.plotting import plot_learning_curve, plot_parity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from benchmarks.moduli.task import Task
 
 LN = 100 * np.log(10)
+TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+"""Of logarithmic axes, in GPa."""
+
+LEARNING = "Test error over the number of training crystals; the table below has the numbers"
 HEADS = {"dissimilarity": "dissimilarity or kernel", "target_scale": "scale", "seconds": "time / s"}
 
 
@@ -66,65 +69,119 @@ def fourier_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def readable(row: dict[str, Any]) -> str:
+    """Name a row of the table for readers, such as "GRID + composition, nearest neighbour"."""
+    model, variant = row["model"], row["variant"]
+    by = "" if variant in {"EMD", ""} else f" by {variant} distance" if row["model"].startswith("kNN") else f", {variant} kernel"
+    names = {"kNN, k = 1": "nearest neighbour", "kNN, k = 5": "mean of 5 nearest neighbours", "KRR": "kernel ridge regression"}
+    learned = " of log10" if row["target_scale"] == "log10" else ""
+    return row["descriptor"] if model == "reference" else f"{row['descriptor']}, {names.get(model, model)}{learned}{by}"
+
+
 def write_bulk_modulus_page(path: Path, results: dict[str, Any]) -> None:
-    """Write the page of what results.json holds."""
+    """Write the page of what results.json holds: the answer and its picture, then the tables."""
     rows = pd.DataFrame(results["rows"])
+    target = TARGETS[results["identity"]["options"]["target"]]
+    sections = [Section("answer", "In short", [in_short(rows, results, target), *_parity(results["parity"], target)])]
+    if results["learning_curves"]:
+        sections.append(Section("learning-curves", "Learning curves", _curves(results["learning_curves"])))
     table = shown_rows(rows)
     table["model, small"] = rows["note"]
     for score in SCORES.keys() & set(table):
         table[f"{score}, small"] = _intervals(rows, score)
-    scores: list[Any] = ["A click on a header sorts the table. Small figures: bootstrap intervals.", table]
+    scores: list[Any] = ["A click on a header sorts the table. Small figures: 95 % intervals, by bootstrap.", table]
     if results["not_applicable"]:
         scores += [Markup("<h3>What makes no sense</h3>"), pd.DataFrame(results["not_applicable"])]
-    sections = [Section("scores", "Scores on the test part", scores)]
+    sections.append(Section("scores", "Scores on the test part", scores))
     if results["claims"]:
         claims = pd.DataFrame(results["claims"])
         claims["statement, small"] = claims.pop("why")
         sections.append(Section("claims", "What was said, and what comes out", [claims]))
-    if results["parity"]:
-        sections.append(Section("parity", "Predictions one by one", _parity(results["parity"])))
-    if results["learning_curves"]:
-        curves = pd.concat([pd.DataFrame(curve | {"row": name}) for name, curve in results["learning_curves"].items()])
-        labels = {"n": "Training crystals", "MAE": "Test MAE (GPa)", "row": ""}
-        figure = px.line(curves, x="n", y="MAE", color="row", symbol="row", log_x=True, log_y=True, labels=labels)
-        figure.update_layout(legend={"orientation": "h", "y": -0.2})
-        caption = "Error on the same test crystals as the training part grows; both axes are logarithmic."
-        sections.append(Section("learning-curves", "Learning curves", [caption, figure]))
     subtitle = Markup(
         "{:,} crystals of the Materials Project; k-nearest neighbours, kernel ridge regression and LASSO on GRID, RDF, composition "
         "and structure factors, after {} and {}."
     ).format(results["entries"], REPORT, PAPER)
-    target = TARGETS[results["identity"]["options"]["target"]]
     write_page(path, f"Predicting the {target}", subtitle, sections, results)
 
 
-def _parity(parity: dict[str, dict[str, Any]]) -> list[Markup]:
-    """Draw the predictions of each row; the page shows the one that is chosen."""
+def in_short(rows: pd.DataFrame, results: dict[str, Any], target: str) -> str:
+    """Say in three sentences what comes out."""
+    own = rows[(rows["model"] != "reference") & rows["MAE low"].notna()].sort_values("MAE")
+    first = own.iloc[0]
+    n = results["test_entries"]
+    said = (
+        f"{first['title']} predicts the {target} of {n:,} crystals, which it was not shown, best: its mean absolute error is "
+        f"{text(first['MAE'], 'MAE')} GPa ({_intervals(own, 'MAE')[0]} with 95 % probability), its median error "
+        f"{text(first['median'], 'median')} GPa."
+    )
+    protocol = own[(own["descriptor"] == "GRID + composition") & (own["model"] == "kNN, k = 1") & (own["variant"] == "EMD")]
+    if len(protocol):
+        said += f" The published protocol, {protocol['title'].iloc[0]}, has {text(protocol['MAE'].iloc[0], 'MAE')} GPa."
+    reference = rows[rows["model"] == "reference"]
+    if len(reference):
+        said += f" Who knows nothing of a crystal, and says the median, errs by {text(reference['MAE'].iloc[0], 'MAE')} GPa."
+    return said
+
+
+def _parity(parity: dict[str, dict[str, Any]], target: str) -> list[Markup | go.Figure]:
+    """Draw the predictions of each row; the page shows the one that is chosen, the best one at first."""
     ends = [f(one[key]) for f in (min, max) for one in parity.values() for key in ("true", "predicted")]
     line = [min(ends), max(ends)]
     figure = go.Figure(
-        go.Scatter(x=line, y=line, mode="lines", line={"color": "#1c2430", "dash": "dash", "width": 1}, hoverinfo="skip")
+        go.Scatter(x=line, y=line, mode="lines", line={"color": "#7f8a97", "dash": "dash", "width": 1.5}, hoverinfo="skip")
     )
     for i, one in enumerate(parity.values()):
-        about = np.array([one["formula"], one["material_id"], one["neighbour_id"] or [""] * len(one["true"])]).T
-        by = "<br>decided by %{customdata[2]}" if one["neighbour_id"] else ""
-        hover = f"<b>%{{customdata[0]}}</b> %{{customdata[1]}}<br>true %{{x}} GPa, predicted %{{y:.4g}} GPa{by}<extra></extra>"
-        figure.add_scatter(
-            x=one["true"], y=one["predicted"], customdata=about, hovertemplate=hover, mode="markers", opacity=0.45, visible=i == 0
+        known = one["rests_on"] or [[]] * len(one["true"])
+        first = ["rests most on {1} {0}".format(*names[0]) if names else "" for names in known]
+        about = [list(entry) for entry in zip(one["formula"], one["material_id"], known, first, strict=True)]
+        hover = (
+            "<b>%{customdata[0]}</b> %{customdata[1]}<br>true %{x} GPa, predicted %{y:.4g} GPa<br>%{customdata[3]}<extra></extra>"
         )
-    figure.update_traces(marker={"size": 6, "color": "#0072b2"})
-    figure.update_layout(showlegend=False, height=640, width=720)
-    figure.update_xaxes(title="True (GPa)", type="log")
-    figure.update_yaxes(title="Predicted (GPa)", type="log", scaleanchor="x")
+        figure.add_scatter(
+            x=one["true"], y=one["predicted"], customdata=about, hovertemplate=hover, mode="markers", opacity=0.5, visible=i == 0
+        )
+    figure.update_traces(marker={"size": 6, "color": "#2f80c3"})
+    label = f"Predicted against true {target} of each crystal; the table of scores says the same in numbers"
+    figure.update_layout(showlegend=False, meta={"id": "parity-plot", "square": True, "label": label})
+    figure.update_xaxes(title=f"True {target} (GPa)", type="log", constrain="domain", tickvals=TICKS)
+    figure.update_yaxes(title=f"Predicted {target} (GPa)", type="log", scaleanchor="x", constrain="domain", tickvals=TICKS)
     options = Markup("").join(Markup("<option>{}</option>").format(name) for name in parity)
     return [
-        Markup('<p><label>Row <select id="parity-row">{}</select></label> ').format(options)
+        Markup('<p class="controls"><label>Model <select id="parity-row">{}</select></label> ').format(options)
         + Markup('<label><input type="checkbox" id="parity-log" checked> logarithmic axes</label></p>'),
-        figure_html(figure, "parity-plot"),
+        figure,
         Markup('<p class="picked" id="picked" aria-live="polite">')
-        + "Click a point: its material, and the neighbour that decided the prediction."
+        + "Click a point: its material, and the known crystals of the largest share in its prediction."
         + Markup("</p>"),
     ]
+
+
+def best_curves(curves: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Pick the learning curve of each model that ends lowest."""
+    ordered = sorted(curves.items(), key=lambda item: item[1]["MAE"][-1])
+    firsts = {curve["model"]: (name, curve) for name, curve in reversed(ordered)}
+    return dict(sorted(firsts.values(), key=lambda item: item[1]["MAE"][-1]))
+
+
+def _curves(curves: dict[str, dict[str, Any]]) -> list[str | go.Figure | pd.DataFrame]:
+    """Draw the learning curve of each model that ends lowest; a table has all of them."""
+    figure = go.Figure()
+    for i, (name, curve) in enumerate(best_curves(curves).items()):
+        hover = "%{x:,} crystals: MAE %{y:.3g} GPa<extra></extra>"
+        look: dict[str, Any] = {"mode": "lines+markers", "marker": {"symbol": i, "size": 8}, "hovertemplate": hover}
+        figure.add_scatter(x=curve["n"], y=curve["MAE"], name=name.replace(", ", ",<br>"), **look)
+    sizes = sorted({n for curve in curves.values() for n in curve["n"]})
+    figure.update_layout(legend={"orientation": "h", "y": -0.2}, showlegend=True, meta={"label": LEARNING, "tall": True})
+    figure.update_xaxes(title="Training crystals", type="log", tickvals=sizes, ticktext=[f"{n:,}" for n in sizes])
+    figure.update_yaxes(title="Test MAE (GPa)", type="log", tickvals=[*range(5, 10), *range(10, 50, 5), *range(50, 101, 10)])
+    ordered = sorted(curves.items(), key=lambda item: item[1]["MAE"][-1])
+    errors = [{f"n = {n:,}": error for n, error in zip(curve["n"], curve["MAE"], strict=True)} for _, curve in ordered]
+    table = pd.DataFrame([{"MAE / GPa of": name} | row for (name, _), row in zip(ordered, errors, strict=True)])
+    said = (
+        "The error on the same test crystals as the training part grows; both axes are logarithmic. Drawn is, for each model, the "
+        "descriptor that ends lowest."
+    )
+    return [said, figure, table.round(1)]
 
 
 def _intervals(rows: pd.DataFrame, score: str) -> list[str]:
@@ -135,8 +192,7 @@ def _intervals(rows: pd.DataFrame, score: str) -> list[str]:
 
 def draw_parity(task: Task, target: str, predicted: np.ndarray, title: str, path: Path) -> None:
     """Draw predictions of the test rows against true moduli."""
-    axes = plot_parity(task.modulus[task.tested], predicted, quantity=TARGETS[target], unit="GPa")
-    axes.set_title(title)
+    axes = plot_parity(task.modulus[task.tested], predicted, quantity=TARGETS[target], title=title)
     axes.figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(axes.figure)
 
@@ -147,23 +203,18 @@ def draw_fourier(task: Task, target: str, rows: pd.DataFrame, path: Path) -> Non
     for pair, (_, row) in zip(axes, rows.iterrows(), strict=True):
         parts = (("training part", task.train, row["train_predicted"]), ("test part", task.tested, row["predicted"]))
         for ax, (part, entries, predicted) in zip(pair, parts, strict=True):
-            plot_parity(task.modulus[entries], predicted, ax=ax, quantity=TARGETS[target], unit="GPa", log=True)
-            ax.set_title(f"{row['descriptor']}, {part}")
+            title = f"{row['title']},\n{part}"
+            plot_parity(task.modulus[entries], predicted, ax=ax, quantity=TARGETS[target], log=True, title=title)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
-def draw_learning_curves(curves: dict[str, dict[str, list[float]]], path: Path) -> None:
+def draw_learning_curves(curves: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw the test MAE against the number of training crystals, on logarithmic axes."""
-    figure, ax = plt.subplots(figsize=(7, 5.8), layout="constrained")
-    for marker, (name, curve) in zip("os^Dv", curves.items(), strict=False):
-        ax.loglog(curve["n"], curve["MAE"], marker=marker, label=name)
-    ax.set(xlabel="Training crystals", ylabel="Test MAE (GPa)")
-    ax.grid(alpha=0.3, which="both")
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
-    ax.set_xticks(curve["n"], labels=[f"{n:,}" for n in curve["n"]])
-    ax.set_xticks([], minor=True)
-    figure.legend(loc="outside lower center", frameon=False, fontsize="small")
+    figure, ax = plt.subplots(figsize=(7, 5.4), layout="constrained")
+    for name, curve in curves.items():
+        plot_learning_curve(curve["n"], curve["MAE"], label=name, ax=ax, score="Test MAE")
+    ax.get_legend().remove()
+    figure.legend(loc="outside lower center", frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)

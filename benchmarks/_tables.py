@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,13 @@ def header(column: str) -> str:
 
 
 def text(value: Any, column: str = "", more_digits: int = 0) -> str:
-    """Write a value: a score with its digits, another number to four, nothing for what is missing."""
+    """Write a value: a score with its digits but at least two that count, another number to four, nothing for what is missing."""
     if value is None or value != value:  # noqa: PLR0124  NaN
         return ""
     if isinstance(value, Real) and not isinstance(value, bool):
         if column in SCORES:
-            return f"{value:.{SCORES[column].digits + more_digits}f}"
+            counting = 1 - math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+            return f"{value:.{max(SCORES[column].digits + more_digits, counting)}f}"
         return f"{value:,}" if isinstance(value, Integral) else f"{value:.4g}"
     return str(value)
 

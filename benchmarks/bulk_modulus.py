@@ -25,25 +25,33 @@ from benchmarks._claims import PUBLISHED, PUBLISHED_SOURCE, check_claims
 from benchmarks._run import CONSOLE, Stages, command_line, write_results
 from benchmarks._tables import records
 from benchmarks.moduli.cells import (
+    CURVES,
     DEFAULT,
-    LEARNING_CURVES,
+    KERNEL_MODEL,
     REFERENCES,
     VARIANTS,
     Cell,
     all_cells,
     compute,
+    first_of_its_kind,
     learning_curve,
     not_applicable,
 )
 from benchmarks.moduli.features import DESCRIPTORS, Features
 from benchmarks.moduli.task import N_TUNING, SPLITS, TARGETS, Task, load_task
+from matminer_grid.cli._terminal import stages as under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
+
 QUICK_ENTRIES = 1500
-ARRAYS = ["predicted", "neighbour", "train_predicted"]
+ARRAYS = ["predicted", "rests_on", "train_predicted"]
+ORDER = ("vectors", "described", "histograms", "EMD")
+"""Of what cells need, as it is computed."""
+
 MAIN_ROWS = (("kNN, k = 1", "GPa"), ("KRR", "log10"))
 """Model and scale of the rows whose predictions for each entry go into results.json, where they are made with EMD."""
 
@@ -54,33 +62,37 @@ class Run:
     Attributes
     ----------
     rows : DataFrame
-        What :func:`benchmarks.moduli.cells.compute` gives, with name, descriptor, dissimilarity, and variant, its short name.
-    learning_curves : dict
-        By the name of the row.
+        What :func:`benchmarks.moduli.cells.compute` gives, with name, descriptor, dissimilarity, variant, its short name, and
+        title, its name for readers.
+    learning_curves : dict of dict
+        By the title of the row: model, sizes n of the training part, and the MAE of each.
     """
 
-    def __init__(self, task: Task, folder: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, task: Task, folder: Path, identity: dict[str, Any], progress: Callable[[str], None]) -> None:
         self.task = task
+        self._progress = progress
         self.features = Features(task)
         self.learning_curves: dict[str, dict[str, list[float]]] = {}
         self._identity = identity
         self._remember = Memory(folder / "cells", verbose=0).cache(remember, ignore=["compute"])
 
     def compute(self, cells: list[Cell], *, with_curves: bool) -> None:
-        """Fill the table; cells that need vectors come first, then histograms, then matrices: they are never in memory together."""
+        """Fill the table; cells that need vectors come first, matrices last: they are never in memory together."""
         found = {}
-        for cell in sorted(cells, key=lambda cell: ("vectors", "histograms", "EMD").index(cell.needs[0])):
+        for cell in sorted(cells, key=lambda cell: ORDER.index(cell.needs[0])):
             self.features.keep(set(cell.needs), cell.descriptor)
             found[cell] = self._kept(cell.name, lambda cell=cell: compute(cell, self.task, self.features))
             for row in found[cell]:
                 name = ", ".join(part for part in (cell.descriptor, row["model"], cell.label, row["target_scale"]) if part)
                 row |= {"name": name, "descriptor": cell.descriptor, "dissimilarity": cell.label, "variant": cell.dissimilarity}
-                if with_curves and cell in LEARNING_CURVES and (row["model"], row["target_scale"]) in MAIN_ROWS:
+                row["title"] = report.readable(row)
+                if with_curves and CURVES.get(row["model"]) == row["target_scale"] and first_of_its_kind(cell):
                     chosen = row["hyperparameters"][0]
-                    self.learning_curves[name] = self._kept(
+                    curve = self._kept(
                         f"learning curve: {cell.name}",
                         lambda cell=cell, chosen=chosen: learning_curve(cell, self.task, self.features, chosen),
                     )
+                    self.learning_curves[row["title"]] = {"model": cell.model} | curve
         self.rows = pd.DataFrame([row for cell in cells for row in found[cell]])
 
     def check_rdf(self) -> float:
@@ -101,39 +113,50 @@ class Run:
         return rows[fourier & (rows["target_scale"] == "log10")]
 
     def parity(self) -> dict[str, dict[str, Any]]:
-        """List each prediction of the main rows and of the Fourier experiment, there of the training part too."""
+        """List each prediction of the best row, the main rows, and the Fourier experiment, there of the training part too.
+
+        The smallest error comes first. Each prediction has the training crystals that it rests on: material_id, formula, share.
+        """
         task, out = self.task, {}
-        for _, row in pd.concat([self.main_rows, self.fourier]).iterrows():
-            parts = [("", task.tested, row["predicted"], row["neighbour"])]
+        rows = self.rows
+        others = rows[(rows["model"] == KERNEL_MODEL.model) | (rows["MAE"] == rows["MAE"].min())]
+        chosen = pd.concat([self.main_rows, others, self.fourier])
+        for _, row in chosen[~chosen.index.duplicated()].sort_values("MAE", kind="stable").iterrows():
+            parts = [("", task.tested, row["predicted"], row["rests_on"])]
             if row["variant"] == "RBF":
                 parts.append((", training part", task.train, row["train_predicted"], None))
-            for part, entries, predicted, neighbour in parts:
-                out[row["name"] + part] = {
+            for part, entries, predicted, known in parts:
+                out[row["title"] + part] = {
                     "material_id": task.material_id[entries].tolist(),
                     "formula": task.formula[entries].tolist(),
                     "true": task.modulus[entries].tolist(),
                     "predicted": predicted.round(2).tolist(),
-                    "neighbour_id": None if neighbour is None else task.material_id[neighbour].tolist(),
+                    "rests_on": None if known is None else [self._named(*one) for one in zip(*known, strict=True)],
                 }
         return out
+
+    def _named(self, rows: np.ndarray, shares: np.ndarray) -> list[tuple[str, str, float]]:
+        ids, formulas = self.task.material_id[rows].tolist(), self.task.formula[rows].tolist()
+        return list(zip(ids, formulas, shares.round(3).tolist(), strict=True))
 
     def draw(self, target: str, folder: Path) -> list[str]:
         """Draw what the run has numbers for; give the names of the files."""
         files = []
         for _, row in self.main_rows[self.main_rows["descriptor"] == "GRID + composition"].iterrows():
             files.append("parity_krr.png" if row["model"] == "KRR" else "parity.png")
-            report.draw_parity(self.task, target, row["predicted"], row["name"], folder / files[-1])
+            report.draw_parity(self.task, target, row["predicted"], row["title"], folder / files[-1])
         if len(self.fourier):
             files.append("fourier.png")
             report.draw_fourier(self.task, target, self.fourier, folder / files[-1])
         if self.learning_curves:
             files.append("learning_curves.png")
-            report.draw_learning_curves(self.learning_curves, folder / files[-1])
+            report.draw_learning_curves(report.best_curves(self.learning_curves), folder / files[-1])
         return files
 
     def _kept(self, name: str, work: Callable[[], Any]) -> Any:
         def announced() -> Any:
             CONSOLE.print(f"computing: {name}", style="dim", markup=False)
+            self._progress(name)
             return work()
 
         return self._remember(self._identity, name, announced)
@@ -151,14 +174,14 @@ def published_rows() -> pd.DataFrame:
     """Give the report's figures as rows of the table."""
     names = [f"published: {row['descriptor']}" for row in PUBLISHED]
     empty = {"variant": "", "target_scale": "", "note": PUBLISHED_SOURCE}
-    return pd.DataFrame(PUBLISHED).assign(name=names, descriptor=names, **empty)
+    return pd.DataFrame(PUBLISHED).assign(name=names, title=names, descriptor=names, **empty)
 
 
 def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     """Read the command line."""
     parser = command_line("bulk_modulus", __doc__, "results.json and figures")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--full", action="store_true", help="compute every cell and the learning curves, up to 40 min")
+    size.add_argument("--full", action="store_true", help="compute every cell and the learning curves, up to an hour")
     size.add_argument(
         "--quick", action="store_true", help=f"compute every cell on {QUICK_ENTRIES:,} random entries, about a minute"
     )
@@ -217,8 +240,8 @@ def main(arguments: list[str] | None = None) -> None:
         f"{len(task.train):,} to learn from, {len(task.tested):,} tested; hyperparameters chosen on {tuned_on:,} of the training "
         f"part; {len(cells)} cells"
     )
-    with stages("total"):
-        run = Run(task, folder, numbers_depend_on)
+    with stages("total"), under_way(quiet=False) as progress:
+        run = Run(task, folder, numbers_depend_on, progress)
         run.compute(cells, with_curves=every)
         rdf_difference = run.check_rdf() if any(cell.descriptor == "RDF" for cell in cells) else None
         files = run.draw(options.target, folder)

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from benchmarks._page import Section, write_page
+from benchmarks._page import Section, outcomes, write_page
 from benchmarks._planted import SAME, planted_copies
 from benchmarks._planted_methods import MATCHER, PARTS, Planted, ask_matcher, compare_methods
 from benchmarks._processes import fresh_process
@@ -186,9 +187,20 @@ def draw_curves(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
 def write_sets_page(path: Path, results: dict[str, Any]) -> None:
     """Write the page of what sets.json holds."""
     subtitle = f"{results['references']:,} references, {results['copies']:,} copies, {results['pairs']:,} pairs of equal formulas."
+    claims, methods = pd.DataFrame(results["claims"]), pd.DataFrame(results["methods"])
+    kinds = [*SAME, "exchanged"]
+    figure = go.Figure([go.Bar(x=kinds, y=row[kinds].tolist(), name=row["method"]) for _, row in methods.iterrows()])
+    label = "Share of the copies of each kind that each method calls the same"
+    figure.update_layout(barmode="group", meta={"label": label, "tall": True}, legend={"orientation": "h", "y": -0.3})
+    figure.update_yaxes(title="Share called the same", range=[0, 1.02])
+    said = (
+        f"{outcomes(claims['claim'].tolist(), claims['outcome'].tolist())} All copies but those with exchanged elements are "
+        "the same crystal as their reference, so that high bars are right for them. For the exchanged ones a high bar is wrong."
+    )
     sections = [
-        Section("claims", "What is claimed, and what comes out", [pd.DataFrame(results["claims"])]),
-        Section("planted", "Planted truth", [pd.DataFrame(results["methods"])]),
+        Section("answer", "In short", [said, figure]),
+        Section("claims", "What is claimed, and what comes out", [claims]),
+        Section("planted", "Planted truth", [methods]),
     ]
     if results["carbon"]:
         sections.append(Section("carbon", "Carbon-24", [pd.DataFrame([results["carbon"]])]))

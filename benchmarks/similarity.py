@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from scipy.spatial.distance import cdist
 
-from benchmarks._page import REPORT, Section, figure_html, write_page
+from benchmarks._page import REPORT, Section, write_page
 from benchmarks._run import CONSOLE, Stages, command_line, write_results
 from benchmarks._similarity_checks import Check, examine_layered, run_checks
 from benchmarks.prototypes import BUILDERS, SRTIO3_EDGE, Series, intergrowth_series, ruddlesden_popper_series
@@ -145,26 +145,41 @@ def _draw_rows(ax: Axes, series: Series, matrices: Matrices) -> None:
 
 
 def write_similarity_page(path: Path, results: dict[str, Any]) -> None:
-    """Write the page of what similarity.json holds: what was said and what comes out, and the matrices of each series."""
+    """Write the page of what similarity.json holds: the answer and its picture, what was said, and the matrices of each series."""
     checks = pd.DataFrame(results["checks"])
     checks["series"] = [results["series"][name]["title"] for name in checks["series"]]
     legend = "Largest dissimilarity to an intermediate phase, that of SrO and SrTiO₃ = 1; the statement comes out above 1."
     examined = [*results["notes"], legend, pd.DataFrame(results["examined"])]
     shown = ["series", "outcome", "statement", "numbers", "said_by"]
     sections = [
+        Section("answer", "In short", in_short(results)),
         Section("checks", "What was said, and what comes out", [checks[shown].rename(columns={"said_by": "said by"})]),
         Section("examined", "What doesn't come out, looked at more closely", examined),
     ]
     for name, series in results["series"].items():
         matrices = [_matrix(series, method, results["units"][method]) for method in series["matrices"]]
-        grid = Markup('<div class="matrices">{}</div>').format(Markup("").join(map(figure_html, matrices)))
         picture = Markup('<p><a href="{}.png">The matrices as a picture</a></p>').format(name)
-        sections.append(Section(name.replace("_", "-"), series["title"], [grid, _rows(series), picture]))
+        sections.append(Section(name.replace("_", "-"), series["title"], [matrices, _rows(series), picture]))
     p = results["parameters"]
     subtitle = Markup(
         "Figure 2 of {} and more: series of related crystals, compared with every method. Cutoff {:g} Å, bins of {:g} Å, {} groups."
     ).format(REPORT, p["cutoff"], p["bin_size"], p["n_groups"])
     write_page(path, "Which dissimilarity sees what a chemist sees?", subtitle, sections, results)
+
+
+def in_short(results: dict[str, Any]) -> list[str | list[go.Figure]]:
+    """Say in three sentences what comes out, and draw the report's figure 2: the first series by GRID and by RDF."""
+    checks, series = pd.DataFrame(results["checks"]), next(iter(results["series"].values()))
+    required = checks[checks["required"]]
+    said = (
+        f"{len(results['series'])} series of related crystals were compared with {len(results['units'])} methods. "
+        f"Of {len(checks)} statements on them {(checks['outcome'] == 'holds').sum()} hold, among them "
+        f"{(required['outcome'] == 'holds').sum()} of the {len(required)} that must. What the report says and doesn't "
+        "come out is looked at more closely below."
+    )
+    methods = [method for method in ("GRID, EMD", "RDF, EMD") if method in series["matrices"]]
+    below = f"{series['title']}: light is alike, dark is different."
+    return [said, [_matrix(series, method, results["units"][method]) for method in methods], below]
 
 
 def _matrix(series: dict[str, Any], method: str, unit: str) -> go.Figure:
@@ -183,7 +198,8 @@ def _matrix(series: dict[str, Any], method: str, unit: str) -> go.Figure:
             colorbar={"thickness": 10, "title": unit},
         )
     )
-    figure.update_layout(title=method.replace(",", " +"), height=330, font={"size": 11})
+    name = method.replace(",", " +")
+    figure.update_layout(title=name, font={"size": 11}, meta={"label": f"{series['title']}: dissimilarities by {name}"})
     figure.update_xaxes(type="category", constrain="domain")
     figure.update_yaxes(type="category", autorange="reversed", scaleanchor="x")
     return figure
@@ -198,7 +214,8 @@ def _rows(series: dict[str, Any]) -> go.Figure:
     falling = series["values"][0] > series["values"][-1]
     figure.update_xaxes(title=series["parameter"], autorange="reversed" if falling else True)
     figure.update_yaxes(title=f"Dissimilarity to {series['labels'][0]}, largest = 1", rangemode="tozero")
-    figure.update_layout(legend={"orientation": "h", "y": -0.2}, height=440)
+    label = f"{series['title']}: dissimilarity to {series['labels'][0]} by each method"
+    figure.update_layout(legend={"orientation": "h", "y": -0.2}, meta={"label": label, "tall": True})
     return figure
 
 

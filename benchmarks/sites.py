@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from markupsafe import Markup
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from benchmarks._page import Section, write_page
+from benchmarks._page import Section, outcomes, write_page
 from benchmarks._pairs import pairs, tetragonal_path
 from benchmarks._run import CONSOLE, Stages, command_line, seconds, write_results
 from benchmarks._tables import records, show
@@ -309,11 +310,29 @@ def write_sites_page(path: Path, results: dict[str, Any]) -> None:
     areas = pd.DataFrame([{"dissimilarity": name, "area": curve["area"]} for name, curve in results["curves"].items()])
     judged = pd.DataFrame([results["judged"]])
     subtitle = "The site dissimilarity beside other ways to compare crystals."
+    path_points = pd.DataFrame(results["path"])
+    figure = go.Figure(
+        [go.Scatter(x=path_points["shift (Å)"], y=path_points[name], name=name) for name in ("sites", "sites, identity")]
+    )
+    figure.update_layout(meta={"label": "The dissimilarity along a path of small steps"}, legend={"orientation": "h", "y": -0.25})
+    figure.update_xaxes(title="Shift of Ti along [001] (Å)")
+    figure.update_yaxes(title="Dissimilarity to the start", rangemode="tozero")
+    claims = pd.DataFrame(results["claims"])
+    steps = path_points["sites"].diff().abs()
+    same = path_points.loc[path_points["StructureMatcher"].astype(bool), "shift (Å)"]
+    said = (
+        f"{outcomes(claims['claim'].tolist(), claims['outcome'].tolist())} "
+        f"While Ti of SrTiO₃ moves by {path_points['shift (Å)'].max():g} Å, the largest step of the site dissimilarity is "
+        f"{steps.max() / steps.mean():.1f} mean steps."
+    )
+    if len(same):
+        said += f" StructureMatcher calls the crystals up to a shift of {same.max():g} Å the same."
     sections = [
-        Section("claims", "What is claimed, and what comes out", [pd.DataFrame(results["claims"])]),
+        Section("answer", "In short", [said, figure]),
+        Section("claims", "What is claimed, and what comes out", [claims]),
         Section("pairs", "Which method tells apart what", [pd.DataFrame(results["pairs"])]),
         Section("agreement", "Pairs of one formula, and StructureMatcher", [judged, areas]),
-        Section("path", "A path of small steps", [pd.DataFrame(results["path"])]),
+        Section("path", "A path of small steps", [path_points]),
         Section("moduli", "Bulk modulus of the nearest neighbour", [pd.DataFrame(results["nearest"])]),
         Section("times", "Time", [pd.DataFrame([{"what": name, "time": value} for name, value in results["times"].items()])]),
     ]

@@ -34,6 +34,9 @@ _watched = threading.local()
 _listeners: list[Any] = []
 """Who is told how far work has come: what it is, how much is done, of how much."""
 
+_around: list[Parts] = []
+"""Work that what is under way is a part of, the outermost first."""
+
 
 def n_threads(n_jobs: int | None) -> int:
     """Read `n_jobs` as the whole package does: how many threads share the work.
@@ -67,7 +70,7 @@ def with_progress(
 
 
 @contextmanager
-def listening(listener: Callable[[str, int, int], None]) -> Iterator[None]:
+def listening(listener: Callable[[str, float, float], None]) -> Iterator[None]:
     """Tell a function how far work has come, instead of showing bars: what it is, how much is done, and of how much."""
     _listeners.append(listener)
     try:
@@ -81,11 +84,51 @@ def progress_bar(**options: Any) -> Any:
     return _Told(options["desc"], options["total"]) if _listeners and options.get("desc") else tqdm(**options)
 
 
+class Parts:
+    """Work of several parts, of amounts that are in proportion to the time they take; whoever listens is told of the whole.
+
+    Progress bars inside of a part, and parts of it, move the whole: `part` is a context manager around each.
+    """
+
+    def __init__(self, what: str, total: float) -> None:
+        self.what, self.total, self.done, self._amount = what, float(total), 0.0, 0.0
+
+    @contextmanager
+    def part(self, amount: float) -> Iterator[None]:
+        """Do a part of the work inside."""
+        _tell(self.what, self.done, self.total)
+        self._amount = amount
+        _around.append(self)
+        try:
+            yield
+        finally:
+            _around.pop()
+        self.done += amount
+        _tell(self.what, self.done, self.total)
+
+    def moved(self, share: float) -> None:
+        """Take note of the share of the present part that is done."""
+        outer = _around.pop()  # what is around it is told
+        try:
+            _tell(self.what, self.done + share * self._amount, self.total)
+        finally:
+            _around.append(outer)
+
+
+def _tell(what: str, done: float, total: float) -> None:
+    """Tell what is around, or else the last listener, how much is done."""
+    if _around:
+        _around[-1].moved(done / total if total else 1.0)
+    elif _listeners:
+        _listeners[-1](what, done, total)
+
+
 class _Told:
     """Tells the last listener how much is done."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.done = what, total, 0
+        _tell(what, 0, total)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +138,7 @@ class _Told:
 
     def update(self, amount: int) -> None:
         self.done += amount
-        _listeners[-1](self.what, self.done, self.total)
+        _tell(self.what, self.done, self.total)
 
 
 def new_flag() -> Flag:

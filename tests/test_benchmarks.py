@@ -142,7 +142,16 @@ class TestModels:
         peer = KernelRidge(alpha=0.1, kernel="precomputed").fit(K[np.ix_(task.train, task.train)], y - y.mean())
         expected = peer.predict(K[np.ix_(task.test, task.train)]) + y.mean()
         np.testing.assert_allclose(found.predicted, np.clip(expected, y.min(), y.max()), rtol=1e-5)
-        np.testing.assert_allclose(D[task.test, found.neighbour], D[np.ix_(task.test, task.train)].min(axis=1), rtol=1e-6)
+        n = len(task.train)
+        system = np.block(
+            [[K[np.ix_(task.train, task.train)] + 0.1 * np.eye(n), np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]]
+        )
+        for row, rows, shares in zip(task.test, *found.rests_on, strict=True):  # the weights of ordinary kriging
+            weights = np.linalg.solve(system, [*K[row, task.train], 1.0])[:n]
+            assert weights.sum() == pytest.approx(1)
+            largest = np.argsort(-np.abs(weights), kind="stable")[:3]
+            np.testing.assert_allclose(shares, weights[largest], rtol=1e-4)
+            assert rows.tolist() == task.train[largest].tolist()
 
     def test_tuning_finds_what_explains_the_modulus(self, task):
         X = np.column_stack((np.log10(task.modulus), np.random.default_rng(0).normal(size=80)))
@@ -194,13 +203,24 @@ class TestRun:
         assert "GRID + composition" in (finished / "index.html").read_text(encoding="utf-8")
         assert content["claims"]
 
-    def test_predictions_name_crystals_and_neighbours(self, finished):
-        parity = results(finished)["parity"]["GRID + composition, kNN, k = 1, 10 GRID EMD + substitution EMD, GPa"]
+    def test_predictions_name_crystals_and_what_they_rest_on(self, finished):
+        parity = results(finished)["parity"]["GRID + composition, nearest neighbour"]
         task = load_task(60, 1)
         assert parity["material_id"] == task.material_id[task.test].tolist()
         modulus = dict(zip(task.material_id, task.modulus, strict=True))
-        assert parity["predicted"] == [modulus[neighbour] for neighbour in parity["neighbour_id"]]
-        assert set(parity["neighbour_id"]) <= set(task.material_id[task.train])
+        formula = dict(zip(task.material_id, task.formula, strict=True))
+        known = [names for (names,) in parity["rests_on"]]
+        assert parity["predicted"] == [modulus[name] for name, _, _ in known]
+        assert [(formula[name], 1.0) for name, _, _ in known] == [(of, share) for _, of, share in known]
+        assert {name for name, _, _ in known} <= set(task.material_id[task.train])
+
+    def test_the_best_row_comes_first(self, finished):
+        content = results(finished)
+        rows = [row for row in content["rows"] if row["title"] in content["parity"]]
+        best = min((row for row in content["rows"] if not row["title"].startswith("published")), key=lambda row: row["MAE"])
+        assert next(iter(content["parity"])) == best["title"]
+        assert [row["title"] for row in sorted(rows, key=lambda row: row["MAE"])] == list(content["parity"])
+        assert all(len(known) <= 3 for one in content["parity"].values() for known in one["rests_on"] or [])
 
     def test_finished_cells_are_not_computed_again(self, finished, capsys):
         before = results(finished)

@@ -1,6 +1,5 @@
 """The pages of the benchmarks: what stands in the file, and what a browser makes of it."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -8,10 +7,11 @@ import plotly.graph_objects as go
 import pytest
 
 from benchmarks._page import Section, write_page
-from benchmarks._report import write_bulk_modulus_page
+from benchmarks._report import best_curves, readable, write_bulk_modulus_page
+from benchmarks._tables import text as shown
+from benchmarks.similarity import write_similarity_page
+from tests.browser import NEEDS_BROWSER, READY, axe, errors, opened, overflow, wait
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 HOSTILE = '</script><img src=x onerror="document.title=1">&'
 PROVENANCE = {
     "date": "2026-01-01 00:00 UTC",
@@ -20,29 +20,46 @@ PROVENANCE = {
     "packages": {"numpy": "2.0", "numba": "0.60"},
     "identity": {"code": "ab" * 8, "options": {"seed": 1, "target": "K_VRH"}},
     "entries": 11_699,
+    "test_entries": 2340,
     "seconds": {"total": 12.3},
 }
 
 
 def bulk_modulus_results() -> dict:
     def row(descriptor, model, mae, note=""):
-        scores = {"MAE": mae, "MAE low": mae - 1, "MAE high": mae + 1, "R2": 0.8, "R2 low": 0.7, "R2 high": 0.9}
-        head = {"descriptor": descriptor, "model": model, "dissimilarity": "EMD", "target_scale": "log10"}
-        return head | scores | {"seconds": mae / 2, "note": note}
+        scores = {
+            "MAE": mae,
+            "MAE low": mae - 1,
+            "MAE high": mae + 1,
+            "median": mae / 2,
+            "median low": 1.0,
+            "median high": 2.0,
+            "R2": 0.8,
+            "R2 low": 0.7,
+            "R2 high": 0.9,
+        }
+        head = {"descriptor": descriptor, "model": model, "dissimilarity": "EMD", "variant": "EMD", "target_scale": "log10"}
+        return head | {"title": readable(head)} | scores | {"seconds": mae / 2, "note": note}
 
     shared = {"material_id": ["mp-5229", "mp-30", "mp-13"], "formula": ["SrTiO3", "Cu", HOSTILE], "true": [171.0, 137.0, 182.0]}
+    known = [[["mp-4019", "CaTiO3", 0.61], ["mp-2998", "BaTiO3", -0.2]], [["mp-23", "Ni", 1.0]], [["mp-90", HOSTILE, 1.0]]]
+    rows = [row("GRID", "kNN, k = 1", 9.0), row("RDF", "kNN, k = 1", 27.0, HOSTILE), row("GRID + composition", "KRR", 12.5)]
     return PROVENANCE | {
-        "rows": [row("GRID", "kNN, k = 1", 9.0), row("RDF", "kNN, k = 1", 27.0, HOSTILE), row("GRID + composition", "KRR", 12.5)],
+        "rows": rows,
         "parity": {
-            "GRID, kNN": shared | {"predicted": [160.0, 140.0, 175.0], "neighbour_id": ["mp-4019", "mp-23", "mp-90"]},
-            "GRID + composition, KRR": shared | {"predicted": [165.0, 139.0, 180.0], "neighbour_id": None},
+            "GRID, nearest neighbour": shared | {"predicted": [160.0, 140.0, 175.0], "rests_on": known},
+            "GRID + composition, kernel ridge regression": shared | {"predicted": [165.0, 139.0, 180.0], "rests_on": None},
         },
         "claims": [
             {"statement": "GRID is better than RDF", "outcome": "holds", "first": "GRID", "its error": 9.0, "why": ""},
             {"statement": "hkl reaches 28 %", "outcome": "does not hold", "first": "hkl", "its error": 70.0, "why": "of what?"},
         ],
         "not_applicable": [{"descriptor": "hkl", "model": "kNN", "dissimilarity": "EMD", "note": "no distribution"}],
-        "learning_curves": {"GRID, kNN": {"n": [100, 1000, 9000], "MAE": [40.0, 25.0, 18.0]}},
+        "learning_curves": {
+            "GRID, nearest neighbour": {"model": "kNN", "n": [100, 1000, 9000], "MAE": [40.0, 25.0, 18.0]},
+            "RDF, nearest neighbour": {"model": "kNN", "n": [100, 1000, 9000], "MAE": [41.0, 35.0, 28.0]},
+            "RDF, LASSO": {"model": "LASSO", "n": [100, 1000, 9000], "MAE": [42.0, 41.0, 40.0]},
+        },
     }
 
 
@@ -72,8 +89,8 @@ class TestFile:
 
     def test_claims_and_what_makes_no_sense(self, page):
         text = page.read_text(encoding="utf-8")
-        assert '<td class="good" data-value="holds">holds</td>' in text
-        assert '<td class="bad" data-value="does not hold">' in text
+        assert '<td class="good" data-label="outcome" data-value="holds">holds</td>' in text
+        assert '<td class="bad" data-label="outcome" data-value="does not hold">' in text
         assert "no distribution" in text
         assert "<small>of what?</small>" in text
 
@@ -83,10 +100,13 @@ class TestFile:
         )
         write_page(tmp_path / "index.html", "title", "", [Section("a", "b", [table, "text & more"])], PROVENANCE)
         text = (tmp_path / "index.html").read_text(encoding="utf-8")
-        assert '<td data-value="&lt;b&gt;">&lt;b&gt;</td><td class="number" data-value="9.0">9</td>' in text
-        assert '<td class="number" data-value="2.0">2.0<small>x</small></td>' in text
-        assert '<td class="number best" data-value="1.26">1.3</td>' in text
-        assert '<td data-value=""></td>' in text
+        cells = (
+            '<td data-label="name" data-value="&lt;b&gt;">&lt;b&gt;</td><td class="number" data-label="n" data-value="9.0">9</td>'
+        )
+        assert cells in text
+        assert '<td class="number" data-label="MAE / GPa" data-value="2.0">2.0<small>x</small></td>' in text
+        assert '<td class="number best" data-label="MAE / GPa" data-value="1.26">1.3</td>' in text
+        assert '<td data-label="name" data-value=""></td>' in text
         assert ">MAE / GPa<" in text
         assert "<p>text &amp; more</p>" in text
 
@@ -97,24 +117,92 @@ class TestFile:
         assert page.read_bytes() == before
 
 
+class TestWords:
+    def test_the_answer_and_its_picture_come_before_the_tables(self, page):
+        text = page.read_text(encoding="utf-8")
+        answer = text.index(
+            "GRID, nearest neighbour of log10 predicts the bulk modulus of 2,340 crystals, which it was not shown, best"
+        )
+        assert answer < text.index('id="parity-plot"') < text.index("<table")
+        assert "its mean absolute error is 9.0 GPa (8.0 to 10.0 with 95 % probability), its median error 4.5 GPa." in text
+
+    @pytest.mark.parametrize(
+        ("row", "name"),
+        [
+            (("GRID + composition", "kNN, k = 1", "EMD", "GPa"), "GRID + composition, nearest neighbour"),
+            (("RDF", "kNN, k = 5", "cosine", "GPa"), "RDF, mean of 5 nearest neighbours by cosine distance"),
+            (("GRID", "KRR", "linear", "log10"), "GRID, kernel ridge regression of log10, linear kernel"),
+            (("GRID", "LASSO", "", "GPa"), "GRID, LASSO"),
+            (("median of the training part", "reference", "", "GPa"), "median of the training part"),
+        ],
+    )
+    def test_titles(self, row, name):
+        assert readable(dict(zip(("descriptor", "model", "variant", "target_scale"), row, strict=True))) == name
+
+    @pytest.mark.parametrize(
+        ("value", "written"), [(0.037, "0.037"), (17.46, "17.5"), (0.0, "0.0"), (0.96, "0.96"), (-0.0042, "-0.0042")]
+    )
+    def test_digits_fit_the_unit(self, value, written):
+        assert shown(value, "MAE") == written
+
+    def test_the_lowest_learning_curve_of_each_model(self):
+        assert list(best_curves(bulk_modulus_results()["learning_curves"])) == ["GRID, nearest neighbour", "RDF, LASSO"]
+
+
+CUT = """
+return [...document.querySelectorAll(".scroll, main p, select, dd")].filter((one) => one.scrollWidth > one.clientWidth + 1).length
+"""
+
+
+def similarity_page(path):
+    series = {"title": "Ruddlesden-Popper", "parameter": "n", "values": [0, 1, 2], "labels": ["SrO", "Sr2TiO4", "SrTiO3"]}
+    matrix = [[0, 1, 2], [1, 0, 1.5], [2, 1.5, 0]]
+    check = {
+        "series": "rp",
+        "said_by": "ours",
+        "statement": f"it grows {HOSTILE}",
+        "holds": True,
+        "numbers": "1, 2",
+        "required": True,
+    }
+    results = {
+        "parameters": {"cutoff": 10.0, "bin_size": 0.1, "n_groups": 100},
+        "units": dict.fromkeys(("GRID, EMD", "RDF, EMD"), "Å") | {"GRID, cosine": ""},
+        "checks": [check | {"outcome": "holds"}, check | {"outcome": "does not come out", "required": False}],
+        "notes": ["A note."],
+        "examined": [{"cells": "measured", "bin size (Å)": 0.1, "from SrTiO3": 0.9}],
+        "series": {"rp": series | {"matrices": dict.fromkeys(("GRID, EMD", "GRID, cosine", "RDF, EMD"), matrix)}},
+    }
+    write_similarity_page(path, PROVENANCE | results)
+    return path
+
+
 @pytest.mark.browser
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Chromium and its driver: apt-get install chromium chromium-driver")
+@NEEDS_BROWSER
+class TestEverywhere:
+    @pytest.mark.parametrize("kind", ["bulk modulus", "similarity"])
+    @pytest.mark.parametrize("width", [1400, 400])
+    @pytest.mark.parametrize("dark", [False, True])
+    def test_nothing_is_cut_and_nothing_is_wrong(self, page, tmp_path, kind, width, dark):
+        shown = page if kind == "bulk modulus" else similarity_page(tmp_path / "similarity.html")
+        with opened(shown, tmp_path / "profile", width, dark=dark) as browser:
+            wait(browser, READY)
+            assert overflow(browser) <= 0
+            assert browser.execute_script(CUT) == 0
+            assert axe(browser) == []
+            assert errors(browser) == []
+            assert browser.title != "1"
+            assert browser.execute_script("return document.querySelectorAll('.figure svg.main-svg').length") > 0
+
+
+@pytest.mark.browser
+@NEEDS_BROWSER
 class TestBrowser:
     @pytest.fixture
     def browser(self, tmp_path, page):
-        webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install 'matminer-grid[browser]'")
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update"
-        for flag in [*flags.split(), "disable-sync", f"user-data-dir={tmp_path / 'profile'}", "window-size=1280,2200"]:
-            options.add_argument(f"--{flag}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-        try:
-            driver.get(page.as_uri())
+        with opened(page, tmp_path / "profile", 1280, 2200) as driver:
+            wait(driver, READY)
             yield driver
-        finally:
-            driver.quit()
 
     @staticmethod
     def wait(browser, css):
@@ -151,36 +239,38 @@ class TestBrowser:
             point,
         )
 
-    def test_a_click_on_a_point_tells_the_neighbour(self, browser):
-        self.wait(browser, "#parity .points path")
+    def test_a_click_on_a_point_tells_what_the_prediction_rests_on(self, browser):
+        self.wait(browser, "#parity-plot .points path")
         self.emit(browser, "plotly_click", 1, 0)
         picked = browser.find_element("id", "picked")
-        assert picked.text == "SrTiO3, mp-5229: true 171 GPa, predicted 160.0 GPa; decided by its nearest neighbour mp-4019"
+        assert picked.text == (
+            "SrTiO3, mp-5229: true 171 GPa, predicted 160.0 GPa. It rests most on CaTiO3 mp-4019 (61 %), BaTiO3 mp-2998 (-20 %)."
+        )
         links = [link.get_attribute("href") for link in picked.find_elements("tag name", "a")]
-        assert links == [f"https://next-gen.materialsproject.org/materials/{id_}" for id_ in ("mp-5229", "mp-4019")]
+        assert links == [f"https://next-gen.materialsproject.org/materials/{id_}" for id_ in ("mp-5229", "mp-4019", "mp-2998")]
 
     def test_the_mouse_on_a_point_tells_what_it_is(self, browser):
-        self.wait(browser, "#parity .points path")
+        self.wait(browser, "#parity-plot .points path")
         browser.execute_script("Plotly.Fx.hover('parity-plot', [{curveNumber: 1, pointNumber: 0}]);")
-        shown = self.wait(browser, "#parity .hoverlayer .hovertext")[0].text
-        for part in ("SrTiO3", "mp-5229", "true 171 GPa, predicted 160.0 GPa", "decided by mp-4019"):
-            assert part in shown
+        told = self.wait(browser, "#parity-plot .hoverlayer .hovertext")[0].text
+        for part in ("SrTiO3", "mp-5229", "true 171 GPa, predicted 160.0 GPa", "rests most on CaTiO3 mp-4019"):
+            assert part in told
 
-    def test_the_other_row_has_no_neighbour_and_hostile_text_stays_text(self, browser):
-        self.wait(browser, "#parity .points path")
+    def test_the_menu_opens_on_the_first_and_hostile_text_stays_text(self, browser):
+        self.wait(browser, "#parity-plot .points path")
+        visible = "return document.getElementById('parity-plot').data.map((trace) => trace.visible ?? true);"
+        assert browser.execute_script("return document.getElementById('parity-row').value") == "GRID, nearest neighbour"
+        assert browser.execute_script(visible) == [True, True, False]
         browser.find_element("css selector", "#parity-row option:nth-child(2)").click()
-        visible = browser.execute_script(
-            "return document.getElementById('parity-plot').data.map((trace) => trace.visible ?? true);"
-        )
-        assert visible == [True, False, True]
+        assert browser.execute_script(visible) == [True, False, True]
         self.emit(browser, "plotly_click", 2, 2)
         text = browser.find_element("id", "picked").text
         assert text.startswith(HOSTILE)
-        assert text.endswith("no single neighbour decides here")
+        assert text.endswith("No few known crystals carry this prediction.")
         assert browser.title == "Predicting the bulk modulus"
 
     def test_axes_are_logarithmic_or_linear(self, browser):
-        self.wait(browser, "#parity .points path")
+        self.wait(browser, "#parity-plot .points path")
 
         def axes():
             return browser.execute_script(
@@ -192,7 +282,7 @@ class TestBrowser:
         assert axes() == ["linear", "linear"]
 
     def test_everything_is_drawn_without_errors(self, browser, tmp_path):
-        assert self.wait(browser, "#parity .points path")
+        assert self.wait(browser, "#parity-plot .points path")
         assert self.wait(browser, "#learning-curves .points path")
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
         assert browser.save_screenshot(str(tmp_path / "page.png"))

@@ -67,6 +67,16 @@ class TestGrid:
         lightness = [np.dot([0.299, 0.587, 0.114], patch.get_facecolor()[:3]) for patch in bars(ax)]
         assert (np.diff(lightness) > 0.02).all()
 
+    def test_two_crystals_on_shared_axes_have_one_range(self):
+        rows = np.eye(12)
+        for order in ((0, 6), (6, 0)):
+            _, axes = plt.subplots(1, 2, sharex=True)
+            alone = [plot_grid(rows[i : i + 3], np.arange(13.0)).get_xlim() for i in order]
+            for i, ax in zip(order, axes, strict=True):
+                plot_grid(rows[i : i + 3], np.arange(13.0), ax=ax)
+            both = (min(low for low, _ in alone), max(high for _, high in alone))
+            assert axes[0].get_xlim() == axes[1].get_xlim() == both
+
     def test_given_axes_are_used(self):
         _, ax = plt.subplots()
         assert plot_grid(np.eye(3), np.arange(4.0), n_groups=2, ax=ax) is ax
@@ -121,7 +131,7 @@ class TestParity:
 
     def test_errors_and_units_are_written(self):
         ax = plot_parity([10, 20, 30], [10, 21, 38], unit="meV", quantity="gap")
-        assert ax.texts[0].get_text() == "MAE 3 meV\nmedian 1 meV\n$n$ = 3"
+        assert ax.texts[0].get_text() == "MAE 3 meV, median 1 meV\n$n$ = 3; dashed: $x = y$"
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("True gap (meV)", "Predicted gap (meV)")
         assert ax.figure.axes[1].get_ylabel() == "Number of crystals"
 
@@ -129,6 +139,21 @@ class TestParity:
         _, ax = plt.subplots()
         assert plot_parity(*pairs, ax=ax) is ax
         assert len(plt.get_fignums()) == 1
+
+    @pytest.mark.parametrize(("error", "shown"), [(0.037, "MAE 0.037 eV"), (0.00042, "MAE 0.00042 eV"), (12.345, "MAE 12.3 eV")])
+    def test_digits_fit_the_unit(self, error, shown):
+        assert shown in plot_parity([1.0, 2.0], [1.0 + error, 2.0 + error], unit="eV").texts[0].get_text()
+
+    @pytest.mark.parametrize("log", [False, True])
+    def test_no_point_collides_with_text(self, pairs, log):
+        ax = plot_parity(*pairs, log=log, title="GRID + composition, nearest neighbour")
+        ax.figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in (ax.texts[0], ax._left_title)]
+        assert not boxes[0].overlaps(boxes[1])
+        for box in boxes:
+            assert box.y0 >= ax.get_window_extent().y1
+            assert box.x1 <= ax.figure.bbox.x1
+        assert ax.get_legend() is None
 
     @pytest.mark.parametrize("log", [False, True])
     @pytest.mark.parametrize("value", [5.0, 1e-3])
@@ -221,11 +246,17 @@ class TestGridMap:
         grid = featurizer.grid(perovskite())
         ax = plot_grid(grid, featurizer.bin_edges, kind="map")
         (mesh,) = ax.collections
-        np.testing.assert_allclose(mesh.get_array().filled(0), 100 * grid, rtol=0, atol=1e-12)
-        assert mesh.get_array().mask.sum() == (grid == 0).sum()
+        np.testing.assert_allclose(mesh.get_array(), 100 * grid, rtol=0, atol=1e-12)
         assert ax.yaxis_inverted()
         assert ax.get_xlim() == (0.0, 10.0)
         assert (ax.get_xlabel(), ax.figure.axes[1].get_ylabel()) == ("Distance (Å)", "Sites (%)")
+
+    def test_zero_is_white_in_map_and_bar(self):
+        ax = plot_grid(np.eye(3), np.arange(4.0), kind="map")
+        (mesh,) = ax.collections
+        bar = mesh.colorbar
+        assert not np.ma.is_masked(mesh.get_array())
+        assert mesh.to_rgba(0.0) == (1, 1, 1, 1) == bar.cmap(bar.norm(0.0))
 
     def test_darker_is_more_in_grey_too(self):
         ax = plot_grid(np.eye(3), np.arange(4.0), kind="map", n_groups=2)

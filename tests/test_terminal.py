@@ -124,3 +124,50 @@ def test_featurize_begins_anew(tmp_path):
         assert run("featurize", "a.vasp", "-o", output, "--cutoff", "5", "-j", "1", cwd=tmp_path).returncode == 1
         again = run("featurize", "a.vasp", "-o", output, "--cutoff", "5", "-j", "1", "--json", "--overwrite", cwd=tmp_path)
         assert json.loads(again.stdout)["n_resumed"] == 0, again.stderr
+
+
+class TestParts:
+    """Work of several parts is told of as a whole."""
+
+    def test_bars_inside_move_the_whole(self):
+        told = []
+        with _threads.listening(lambda what, done, total: told.append((what, done, total))):
+            work = _threads.Parts("all", 10)
+            with work.part(4):
+                _threads.with_progress(lambda _: 1, range(2), 1, {"desc": "first", "total": 2})
+            with work.part(6):
+                inner = _threads.Parts("inner", 3)
+                with inner.part(3):
+                    _threads.progress_bar(desc="second", total=2).update(1)
+        assert {(what, total) for what, _, total in told} == {("all", 10.0)}
+        done = [done for _, done, _ in told]
+        assert done == sorted(done)
+        assert {0.0, 2.0, 4.0, 7.0, 10.0} <= set(done)
+
+    def test_an_error_leaves_nothing_behind(self):
+        told = []
+        with _threads.listening(lambda *one: told.append(one)):
+            with pytest.raises(ValueError, match="broken"), _threads.Parts("all", 2).part(1):
+                raise ValueError("broken")
+            _threads.progress_bar(desc="next", total=2).update(1)
+        assert told[-1] == ("next", 1, 2)
+
+    def test_nobody_listens(self, capsys):
+        with _threads.Parts("all", 1).part(1):
+            _threads.with_progress(lambda _: 1, range(2), 1, {"desc": "bar", "total": 2, "disable": True})
+        assert capsys.readouterr().err == ""
+
+    def test_training_and_cross_validation_tell(self, sample):
+        from matminer_grid.models import GRIDKernelRegressor, cross_validate_model
+
+        model = GRIDKernelRegressor(tune_iterations=2)
+        crystals = model.describe(sample[:40])
+        values = np.array([crystal.volume for crystal in sample[:40]])
+        told = []
+        with _threads.listening(lambda *one: told.append(one)):
+            cross_validate_model(model, crystals, values, n_splits=2)
+        assert {what for what, _, _ in told} == {"cross-validate"}
+        shares = [done / total for _, done, total in told]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        assert len([share for share in set(shares) if 0 < share < 0.5]) >= 3  # within the first fold too

@@ -12,6 +12,7 @@ from benchmarks.moduli import models
 from benchmarks.moduli.features import DESCRIPTORS
 from benchmarks.moduli.models import Prediction
 from benchmarks.moduli.scores import scores, statistics
+from matminer_grid._threads import Parts
 
 if TYPE_CHECKING:
     from benchmarks.moduli.features import Features
@@ -28,6 +29,9 @@ NO_EMD = {
 """Why a descriptor has no EMD."""
 
 LEARNING_SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
+
+LEARNING_LEAST = 20
+"""Training crystals that a learning curve begins with, at least."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Cell:
     @property
     def needs(self) -> tuple[str, ...]:
         """Kinds of features that it is computed from."""
+        if self == KERNEL_MODEL:
+            return ("described",)
         if self.dissimilarity == "EMD":
             return ("histograms",) if self.model == "kNN" else ("EMD",)
         return ("vectors", "squared Euclidean") if self.dissimilarity == "RBF" else ("vectors",)
@@ -82,14 +88,8 @@ DEFAULT = (
 )
 """Cells of the default run."""
 
-LEARNING_CURVES = (
-    Cell("composition", "KRR", "EMD"),
-    Cell("GRID", "kNN", "EMD"),
-    Cell("GRID", "KRR", "EMD"),
-    Cell("GRID + composition", "kNN", "EMD"),
-    Cell("GRID + composition", "KRR", "EMD"),
-)
-"""Cells whose error is followed over the size of the training part."""
+CURVES = {"kNN, k = 1": "GPa", "KRR": "log10", "LASSO": "log10", "random forest": "log10", "GRIDKernelRegressor": "GPa"}
+"""Models whose error is followed over the size of the training part, for each descriptor, with the scale that is learned."""
 
 
 def all_cells() -> list[Cell]:
@@ -115,8 +115,8 @@ def compute(cell: Cell, task: Task, features: Features) -> list[dict[str, Any]]:
     list of dict
         Its rows of the table: model, target_scale, scores with their intervals, those on the training part ("MAE train" and so on),
         hyperparameters of each fold, note, seconds without those spent on features. And arrays: "predicted" in the order of
-        ``task.tested``, "neighbour", the row of the deciding training crystal, or None, and "train_predicted" for the first fold's
-        training rows, or None.
+        ``task.tested``, "rests_on", the training rows of the largest share in each and these shares, or None, and "train_predicted"
+        for the first fold's training rows, or None.
     """
     start, features_before = time.perf_counter(), features.seconds
     folds = [_predictions(cell, task, features, train, test) for train, test in task.folds]
@@ -130,8 +130,10 @@ def compute(cell: Cell, task: Task, features: Features) -> list[dict[str, Any]]:
         fitted = parts[0].train_predicted
         if fitted is not None:
             row |= {f"{name} train": float(value) for name, value in statistics(task.modulus[task.train], fitted).items()}
-        neighbour = None if parts[0].neighbour is None else np.concatenate([part.neighbour for part in parts])
-        rows.append(row | {"predicted": predicted, "neighbour": neighbour, "train_predicted": fitted})
+        known = None
+        if parts[0].rests_on is not None:
+            known = models.RestsOn(*(np.concatenate(arrays) for arrays in zip(*(part.rests_on for part in parts), strict=True)))
+        rows.append(row | {"predicted": predicted, "rests_on": known, "train_predicted": fitted})
     return rows
 
 
@@ -139,16 +141,35 @@ def learning_curve(cell: Cell, task: Task, features: Features, chosen: dict[str,
     """Follow the test MAE over the size of the training part, of the first fold and with the hyperparameters of the whole of it."""
     order = np.random.default_rng(task.seed).permutation(task.train)
     curve: dict[str, list[float]] = {"n": [], "MAE": []}
-    for share in LEARNING_SHARES:
-        train = np.sort(order[: max(*NEIGHBORS, round(share * len(order)))])
-        if cell.model == "kNN":
-            predicted = models.neighbour_mean(task, features.neighbours(cell.descriptor, "EMD", train, task.test, 1)).predicted
-        else:
-            kernel = _kernel(cell, features)
-            predicted = models.fit_kernel_ridge(task, kernel, {"log10": chosen}, train, task.test)["log10"].predicted
+    sizes = sorted({min(len(order), max(LEARNING_LEAST, round(share * len(order)))) for share in LEARNING_SHARES})
+    work = Parts("learning curve", sum(size**2 for size in sizes))
+    for size in sizes:
+        train = np.sort(order[:size])
+        with work.part(size**2):
+            predicted = _with_hyperparameters(cell, task, features, chosen, train).predicted
         curve["n"].append(len(train))
         curve["MAE"].append(float(np.abs(predicted - task.modulus[task.test]).mean()))
     return curve
+
+
+def _with_hyperparameters(cell: Cell, task: Task, features: Features, chosen: dict[str, float], train: np.ndarray) -> Prediction:
+    """Predict the test rows of the first fold without another search for hyperparameters."""
+    if cell.model == "kNN":
+        return models.neighbour_mean(task, features.neighbours(cell.descriptor, cell.dissimilarity, train, task.test, 1))
+    if cell.model == "KRR":
+        return models.fit_kernel_ridge(task, _kernel(cell, features), {"log10": chosen}, train, task.test)["log10"]
+    if cell.model == "LASSO":
+        alphas = {"log10": chosen["alpha / alpha_max"]}
+        return models.fit_lasso(task, features.vectors(cell.descriptor), alphas, train, task.test)["log10"]
+    return _predictions(cell, task, features, train, task.test)[cell.model, CURVES[cell.model]]
+
+
+def first_of_its_kind(cell: Cell) -> bool:
+    """Tell whether it has the first dissimilarity or kernel of its model that the descriptor has."""
+    return (
+        cell in REFERENCES
+        or next(one for one in all_cells() if (one.descriptor, one.model) == (cell.descriptor, cell.model)) == cell
+    )
 
 
 def _predictions(
@@ -158,7 +179,7 @@ def _predictions(
     if cell == MEDIAN:
         return {("reference", "GPa"): Prediction(np.full(len(test), np.median(task.modulus[train])))}
     if cell == KERNEL_MODEL:
-        return {(cell.model, "GPa"): models.grid_kernel_regression(task, train, test)}
+        return {(cell.model, "GPa"): models.grid_kernel_regression(task, features.described(), train, test)}
     if cell.model == "kNN":
         neighbours = features.neighbours(cell.descriptor, cell.dissimilarity, train, test, max(NEIGHBORS))
         return {(f"kNN, k = {k}", "GPa"): models.neighbour_mean(task, neighbours[:, :k]) for k in NEIGHBORS}

@@ -12,7 +12,6 @@ from pymatgen.core import Composition
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
-from tqdm.auto import tqdm
 
 from matminer_grid import (
     CrystalDissimilarity,
@@ -24,7 +23,9 @@ from matminer_grid import (
     composition_emd,
     grid_emd,
 )
+from matminer_grid._threads import Parts, progress_bar
 from matminer_grid.crystals.composition import element_fractions
+from matminer_grid.models import GRIDKernelRegressor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import scipy.sparse
 
     from benchmarks.moduli.task import Task
+    from matminer_grid.models._featurized import FeaturizedCrystals
 
 STRUCTURE_FACTORS = {
     "structure factors: hkl": StructureFactorFeaturizer(),
@@ -106,6 +108,10 @@ class Features:
         """Give matminer's Magpie features of the compositions."""
         return self._once("vectors", "Magpie", self._magpie)
 
+    def described(self) -> FeaturizedCrystals:
+        """Give the crystals as the package's own model reads them."""
+        return self._once("described", "", lambda _: GRIDKernelRegressor().describe(self.task.crystals))
+
     def neighbours(self, descriptor: str, dissimilarity: str, train: np.ndarray, test: np.ndarray, k: int) -> np.ndarray:
         """Find the k nearest training rows of each test row, shape (n_test, k)."""
         if dissimilarity != "EMD":
@@ -130,7 +136,9 @@ class Features:
         rows = np.random.default_rng(seed).choice(len(crystals), min(RDF_CHECKS, len(crystals)), replace=False)
         rdfs = featurizer.rdf_many(crystals[rows])
         largest = 0.0
-        for row, ours in zip(tqdm(rows.tolist(), desc="check RDF against matminer"), rdfs, strict=True):
+        bar = progress_bar(desc="check RDF against matminer", total=len(rows), disable=True)
+        for row, ours in zip(rows.tolist(), rdfs, strict=True):
+            bar.update(1)
             structure = crystals[row].to_structure()
             distances = structure.get_neighbor_list(featurizer.cutoff + 0.1)[3]
             edges = np.rint(distances / featurizer.bin_size).astype(int)
@@ -189,8 +197,10 @@ class Features:
             matrix = np.empty((histograms.shape[0],) * 2, np.float32)
             return grid_emd(histograms, n_groups=n_groups, bin_size=bin_size, out=matrix, pbar=False)
         matrix = np.empty((n, n), np.float32)
+        work = Parts("composition EMD", n)
         for part in gen_batches(n, CHUNK):
-            matrix[part] = composition_emd(self.task.crystals[part], self.task.crystals, n_jobs=2, pbar=False)
+            with work.part(part.stop - part.start):
+                matrix[part] = composition_emd(self.task.crystals[part], self.task.crystals, n_jobs=2, pbar=False)
         return matrix
 
     def _squared_euclidean(self, descriptor: str) -> np.ndarray:
@@ -204,5 +214,8 @@ class Features:
     def _magpie(self, _: str) -> np.ndarray:
         formulas, rows = np.unique(self.task.formula.astype(str), return_inverse=True)
         featurizer = ElementProperty.from_preset("magpie", impute_nan=True)
-        known = [featurizer.featurize(Composition(formula)) for formula in tqdm(formulas.tolist(), desc="Magpie features")]
+        bar, known = progress_bar(desc="Magpie features", total=len(formulas), disable=True), []
+        for formula in formulas.tolist():
+            known.append(featurizer.featurize(Composition(formula)))
+            bar.update(1)
         return np.array(known)[rows]

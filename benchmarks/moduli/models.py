@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -19,12 +19,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
 from sklearn.utils import gen_batches
 
+from matminer_grid._threads import progress_bar
 from matminer_grid.models import GRIDKernelRegressor
+from matminer_grid.models.process import kriging_shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.moduli.task import Task
+    from matminer_grid.models._featurized import FeaturizedCrystals
 
 SCALES = ("GPa", "log10")
 """Scales on which the modulus is learned; the columns of every two-column target."""
@@ -54,6 +57,19 @@ N_TREES = 200
 CHUNK = 1000
 """Rows of a kernel that are computed at once."""
 
+N_WEIGHED = 192
+"""Nearest training crystals that share a prediction of a kernel model, as in :meth:`GRIDKernelRegressor.explain`."""
+
+N_LISTED = 3
+"""Of them those of the largest share are kept."""
+
+
+class RestsOn(NamedTuple):
+    """The training rows of the largest share in each prediction, and these shares; both of shape (n_test, n)."""
+
+    rows: np.ndarray
+    shares: np.ndarray
+
 
 @dataclass
 class Prediction:
@@ -61,7 +77,7 @@ class Prediction:
 
     predicted: np.ndarray
     hyperparameters: dict[str, float] = field(default_factory=dict)
-    neighbour: np.ndarray | None = None
+    rests_on: RestsOn | None = None
     train_predicted: np.ndarray | None = None
     note: str = ""
 
@@ -153,9 +169,11 @@ def kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray, test: np.ndarray
 def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Choose the kernel's hyperparameters and α on both scales by grid search; tell which ended at the end of their grid."""
     rows, folds = task.tuning(train)
+    grid = kernel.grid(rows)
+    bar = progress_bar(desc="hyperparameters", total=len(grid) * len(folds) * len(kernel.alphas), disable=True)
 
     def tried() -> Iterator[tuple[dict[str, float], np.ndarray]]:
-        for parameters in kernel.grid(rows):
+        for parameters in grid:
             K = kernel(rows, rows, parameters, kernel.dtype)
             errors = np.zeros((len(kernel.alphas), len(SCALES)))
             for inside, outside in folds:
@@ -164,6 +182,7 @@ def tune_kernel_ridge(task: Task, kernel: Kernel, train: np.ndarray) -> tuple[di
                 for i, alpha in enumerate(kernel.alphas):
                     predicted = outer @ _solve(inner.copy(), alpha, target.centred)
                     errors[i] += target.errors(predicted, task.modulus[rows[outside]]) / len(folds)
+                    bar.update(1)
             yield from (({**parameters, "alpha": alpha}, errors[i]) for i, alpha in enumerate(kernel.alphas))
 
     choices, errors = zip(*tried(), strict=True)
@@ -180,7 +199,7 @@ def fit_kernel_ridge(
     for parameters in {tuple(choice.items()): choice for choice in chosen.values()}.values():
         scales = [scale for scale in chosen if chosen[scale] == parameters]
         y = target.centred[:, [SCALES.index(scale) for scale in scales]]
-        neighbour = None
+        known = None
         if isinstance(kernel, LinearKernel) and kernel.X.shape[1] < len(train):
             X = kernel.X[train]
             weights = _solve(X.T @ X, parameters["alpha"], X.T @ y)
@@ -191,11 +210,26 @@ def fit_kernel_ridge(
             K = kernel(test, train, parameters, kernel.dtype)
             predicted = K @ weights
             if isinstance(kernel, ExponentialKernel):
-                neighbour = train[K.argmax(axis=1)]
+                known = rests_on(K, kernel, parameters, train)
         for i, scale in enumerate(scales):
             on_test, on_train = target.modulus(predicted[:, i], scale), target.modulus(fitted[:, i], scale)
-            out[scale] = Prediction(on_test, parameters, neighbour, on_train)
+            out[scale] = Prediction(on_test, parameters, known, on_train)
     return {scale: out[scale] for scale in chosen}
+
+
+def rests_on(K: np.ndarray, kernel: Kernel, parameters: dict[str, float], train: np.ndarray) -> RestsOn:
+    """Weigh the nearest training rows in each prediction; `K` is the kernel between test and training rows."""
+    n = min(N_WEIGHED, len(train))
+    listed = min(N_LISTED, n)
+    rows, shares = np.empty((len(K), listed), np.int64), np.empty((len(K), listed))
+    for i, similarities in enumerate(K):
+        near = np.argpartition(-similarities, n - 1)[:n]
+        joint = kernel(train[near], train[near], parameters, np.float64)
+        joint.flat[:: n + 1] += parameters["alpha"]
+        found = kriging_shares(joint, similarities[near])
+        largest = np.argsort(-np.abs(found), kind="stable")[:listed]
+        rows[i], shares[i] = train[near[largest]], found[largest]
+    return RestsOn(rows, shares)
 
 
 class LassoPath:
@@ -237,25 +271,36 @@ def lasso(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dic
     targets = [Target(task.modulus[rows[inside]]) for inside, _ in folds]
     paths = [LassoPath(X[rows[inside]], target.centred) for (inside, _), target in zip(folds, targets, strict=True)]
     errors: list[np.ndarray] = []
+    bar = progress_bar(desc="hyperparameters", total=len(LASSO_ALPHAS), disable=True)
     for alpha in LASSO_ALPHAS:
         errors.append(np.zeros(len(SCALES)))
         for path, target, (_, outside) in zip(paths, targets, folds, strict=True):
             path.follow(alpha)
             errors[-1] += target.errors(path.predict(X[rows[outside]]), task.modulus[rows[outside]]) / len(folds)
+        bar.update(1)
         if (errors[-1] > np.min(errors, axis=0)).all():
             break
-    best = np.argmin(errors, axis=0)
     del paths, path
+    chosen = {scale: LASSO_ALPHAS[i] for scale, i in zip(SCALES, np.argmin(errors, axis=0), strict=True)}
+    return fit_lasso(task, X, chosen, train, test)
+
+
+def fit_lasso(task: Task, X: np.ndarray, chosen: dict[str, float], train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
+    """Fit LASSO with a given α, in units of the smallest one that leaves no feature, for each scale."""
     target = Target(task.modulus[train])
     path = LassoPath(X[train], target.centred)
     out = {}
-    for i, alpha in enumerate(LASSO_ALPHAS[: best.max() + 1]):
+    followed = LASSO_ALPHAS[: LASSO_ALPHAS.index(min(chosen.values())) + 1]
+    bar = progress_bar(desc="LASSO", total=len(followed), disable=True)
+    for alpha in followed:
         path.follow(alpha)
-        for column in np.nonzero(best == i)[0].tolist():
+        bar.update(1)
+        for scale in [scale for scale in chosen if chosen[scale] == alpha]:
+            column = SCALES.index(scale)
             note = path.note(column) + (", α at the lower end of its grid" if alpha == LASSO_ALPHAS[-1] else "")
-            predicted = target.modulus(path.predict(X[test])[:, column], SCALES[column])
-            out[SCALES[column]] = Prediction(predicted, {"alpha / alpha_max": alpha}, note=note)
-    return {scale: out[scale] for scale in SCALES}
+            predicted = target.modulus(path.predict(X[test])[:, column], scale)
+            out[scale] = Prediction(predicted, {"alpha / alpha_max": alpha}, note=note)
+    return {scale: out[scale] for scale in chosen}
 
 
 def random_forest(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, Prediction]:
@@ -270,17 +315,23 @@ def random_forest(task: Task, X: np.ndarray, train: np.ndarray, test: np.ndarray
     return out
 
 
-def grid_kernel_regression(task: Task, train: np.ndarray, test: np.ndarray) -> Prediction:
+def grid_kernel_regression(task: Task, described: FeaturizedCrystals, train: np.ndarray, test: np.ndarray) -> Prediction:
     """Fit the package's own model, which learns on a scale of its own and chooses its weights inside the training part."""
-    model = GRIDKernelRegressor(log_target=True).fit(task.crystals[train], task.modulus[train])
+    model = GRIDKernelRegressor(log_target=True).fit(described[train], task.modulus[train])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # elements that the training part lacks
-        return Prediction(model.predict(task.crystals[test]))
+        predicted = model.predict(described[test])
+    learned = model.learned_[0]
+    vectors, kept = learned.vectors(described.features[test]), train[learned.rows]
+    found = [learned.process.shares(vectors[i : i + 1], N_WEIGHED, n_jobs=1)[:2] for i in range(len(test))]
+    rows, shares = (np.array([one[part][:N_LISTED] for one in found]) for part in (0, 1))
+    return Prediction(predicted, rests_on=RestsOn(kept[rows], shares))
 
 
 def neighbour_mean(task: Task, neighbours: np.ndarray) -> Prediction:
     """Predict the mean modulus of the neighbours, shape (n_test, k)."""
-    return Prediction(task.modulus[neighbours].mean(axis=1), neighbour=neighbours[:, 0])
+    shares = np.full(neighbours.shape, 1 / neighbours.shape[1])
+    return Prediction(task.modulus[neighbours].mean(axis=1), rests_on=RestsOn(neighbours, shares))
 
 
 def note_ends(choice: dict[str, float], choices: Sequence[dict[str, float]]) -> str:

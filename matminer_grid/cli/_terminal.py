@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -118,7 +119,8 @@ class _State:
     def __init__(self, show: Callable[[str], None] | None) -> None:
         self._show, self._announced = show, False
         self._text, self._since = "", time.monotonic()
-        self._count: tuple[str, int, int, float] | None = None
+        self._count: tuple[str, float, float] | None = None
+        self._began = 0.0, 0.0  # when the count did, and with how much
         self._ended = threading.Event()
         if show is None:
             threading.Thread(target=self._lines, daemon=True).start()
@@ -127,9 +129,10 @@ class _State:
         self._text, self._since, self._count = text, time.monotonic(), None
         self._update()
 
-    def told(self, what: str, done: int, total: int) -> None:
-        began = self._count[3] if self._count and self._count[0] == what else time.monotonic()
-        self._count = what, done, total, began
+    def told(self, what: str, done: float, total: float) -> None:
+        if self._count is None or self._count[0] != what or done < self._count[1]:
+            self._began = time.monotonic(), done
+        self._count = what, done, total
         self._update()
 
     def compiles(self) -> None:
@@ -144,10 +147,11 @@ class _State:
         """Say what is under way."""
         if self._count is None or self._count[1] >= self._count[2]:
             return self._text
-        what, done, total, began = self._count
-        passed = time.monotonic() - began
-        left = f", {clock(passed * (total - done) / done)} left" if done and passed > SECONDS_BEFORE else ""
-        return f"{self._text or what}: {done:,} of {total:,}{left}"
+        what, done, total = self._count
+        passed, more = time.monotonic() - self._began[0], done - self._began[1]
+        left = f", {clock(passed * (total - done) / more)} left" if more > 0 and passed > SECONDS_BEFORE else ""
+        how_far = f"{done:,} of {total:,}" if isinstance(done, Integral) else f"{done / total:.0%}"
+        return f"{self._text or what}: {how_far}{left}"
 
     def _update(self) -> None:
         if self._show is not None:

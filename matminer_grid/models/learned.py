@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matminer_grid._threads import Parts
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.process import LaplacianProcess
-from matminer_grid.models.search import tune
+from matminer_grid.models.search import TUNING_ROUNDS, tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,11 @@ class Settings:
     n_jobs: int | None
     report: Callable[[str], None]
 
+    def work(self, n: int) -> tuple[float, float]:
+        """Estimate the operations, in thousands of millions, of the search for weights and of the solution for n crystals."""
+        sample = min(n, self.tune_samples)
+        return 2e-9 * TUNING_ROUNDS * self.tune_iterations * sample**3, 1e-9 * (self.robust_rounds + 1) * float(n) ** 3
+
 
 @dataclass(frozen=True, eq=False)
 class Learned:
@@ -72,20 +78,23 @@ class Learned:
             )
         features, values = features[rows], values[rows]
         random = np.random.default_rng(settings.random_state)
+        work = Parts("learn", sum(settings.work(len(values))))
         settings.report("find the weights of the distances")
         centre = np.median(features, axis=0)
         features -= centre  # so that single precision is enough for features that hardly vary
-        scale, weights, noise = _search(features, values, blocks, settings, random)
+        with work.part(settings.work(len(values))[0]):
+            scale, weights, noise = _search(features, values, blocks, settings, random)
         vectors = (features * scale).astype(np.float32)
-        process = LaplacianProcess.fit(
-            vectors,
-            values,
-            noise,
-            rounds=settings.robust_rounds,
-            n_local=settings.n_local,
-            n_jobs=settings.n_jobs,
-            progress=settings.report,
-        )
+        with work.part(settings.work(len(values))[1]):
+            process = LaplacianProcess.fit(
+                vectors,
+                values,
+                noise,
+                rounds=settings.robust_rounds,
+                n_local=settings.n_local,
+                n_jobs=settings.n_jobs,
+                progress=settings.report,
+            )
         return cls(centre, scale, weights, process, places)
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 from joblib import Parallel, delayed
 
-from matminer_grid._threads import n_threads
+from matminer_grid._threads import n_threads, progress_bar
 from matminer_grid.kernels.manhattan import manhattan_tile
 
 if TYPE_CHECKING:
@@ -104,14 +104,16 @@ class LaplacianProcess:
         n = len(targets)
         K = covariance_of(vectors, n_jobs)
         factors = np.ones(n)
+        if progress is not None:
+            progress(f"solve for {n} crystals")
+        bar = progress_bar(desc="solve", total=rounds + 1, disable=True)
         for i in range(rounds + 1):
-            if progress is not None:
-                progress(f"solve for {n} crystals, round {i + 1} of {rounds + 1}")
             inverse = K.astype(np.float64)
             inverse[np.diag_indices(n)] += noise * factors
             mean, coefficients, residuals = left_out(inverted(inverse), targets)
             if i < rounds:
                 factors = outlier_factors(residuals)
+            bar.update(1)
         noises = noise * factors
         ratios = np.zeros(0)
         if n_local:
@@ -149,10 +151,18 @@ class LaplacianProcess:
         similarities = covariance(vectors, self.vectors, n_jobs)[0].astype(np.float64)
         near = np.argsort(-similarities, kind="stable")[:n_near]
         joint = covariance(self.vectors[near], self.vectors[near], n_jobs).astype(np.float64) + np.diag(self.noise[near])
-        shares, mean_shares = np.linalg.solve(joint, np.stack([similarities[near], np.ones(len(near))], axis=1)).T
-        shares += (1 - shares.sum()) * mean_shares / mean_shares.sum()
+        shares = kriging_shares(joint, similarities[near])
         order = np.argsort(-np.abs(shares), kind="stable")
         return near[order], shares[order], similarities[near[order]]
+
+
+def kriging_shares(joint: FloatArray, similarities: FloatArray) -> FloatArray:
+    """Give the weights, which add up to 1, of n known values in a prediction whose mean is unknown: ordinary kriging.
+
+    `joint` (n, n) holds the covariances of the known crystals, noise included, `similarities` (n,) those with the new one.
+    """
+    shares, mean_shares = np.linalg.solve(joint, np.stack([similarities, np.ones(len(joint))], axis=1)).T
+    return shares + (1 - shares.sum()) * mean_shares / mean_shares.sum()
 
 
 def left_out(inverse: FloatArray, targets: FloatArray) -> tuple[float, FloatArray, FloatArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -10,7 +10,7 @@ from scipy.linalg import blas
 from scipy.optimize import minimize
 from scipy.spatial.distance import squareform
 
-from matminer_grid._threads import n_threads
+from matminer_grid._threads import n_threads, progress_bar
 from matminer_grid.kernels.manhattan import manhattan_tile
 from matminer_grid.models.process import MAD_TO_SIGMA, ROWS, inverted, outlier_factors, times
 
@@ -57,9 +57,12 @@ def tune(
     error = LeaveOneOutError(block_distances(vectors, blocks, n_jobs), y, initial, prior)
     parameters = initial
     bounds = [(np.log(1e-4), np.log(1e2))] * len(blocks) + [(np.log(1e-3), np.log(3.0))]
+    bar = progress_bar(desc="weights", total=TUNING_ROUNDS * iterations, disable=True)
+    options: dict[str, Any] = {"bounds": bounds, "options": {"maxiter": iterations}, "callback": lambda _: bar.update(1)}
     for _ in range(TUNING_ROUNDS):
         error.find_outliers(parameters)
-        found = minimize(error, parameters, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
+        found = minimize(error, parameters, jac=True, method="L-BFGS-B", **options)
+        bar.update(iterations - found.nit)  # it may end early
         parameters = found.x
     return np.exp(parameters[:-1]), float(np.exp(parameters[-1]))
 

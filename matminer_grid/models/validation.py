@@ -13,6 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
+from matminer_grid._threads import Parts
 from matminer_grid._validation import check_whole
 from matminer_grid.models._checks import checked_classes, checked_targets
 from matminer_grid.models.base import MINIMUM_SAMPLES
@@ -190,11 +191,13 @@ def cross_validate_model(
     folds = np.empty(n, np.int64)
     shape = (n, len(LEVELS)) if classes is None else (n, len(classes))
     lower, upper = np.empty(shape), np.empty(shape)
+    work = Parts("cross-validate", n_splits)
     for fold, (train, test) in enumerate(_splits(truth, codes, n_splits, groups, random_state)):
         folds[test] = fold
         known = {name: values[train] for name, values in blocks.items()}
         asked = {name: values[test] for name, values in blocks.items()}
-        one: Any = clone(plain).fit(described[train], truth[train], extra=known or None)
+        with work.part(1):
+            one: Any = clone(plain).fit(described[train], truth[train], extra=known or None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # elements that only one part holds
             if classes is None or codes is None:

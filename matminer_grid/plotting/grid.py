@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 
 from matminer_grid.plotting._checks import DASHES, axes_of, checked_rows
 
@@ -31,7 +32,8 @@ def plot_grid(
 ) -> Axes:
     """Draw the first groups of a GRID one above the other, the nearest neighbour on top, or all of them as a map.
 
-    As histograms, all groups share the distance axis and one scale of heights.
+    As histograms, all groups share the distance axis and one scale of heights. Two crystals are compared on axes that share theirs,
+    ``plt.subplots(1, 2, sharex=True)``: it then reaches over the distances of both.
 
     Parameters
     ----------
@@ -93,7 +95,10 @@ def plot_grid(
     used = np.flatnonzero(shown.any(axis=0))
     if used.size:
         margin = 0.12 * (edges[used[-1] + 1] - edges[used[0]]) + (edges[1] - edges[0])
-        ax.set_xlim(max(edges[0], edges[used[0]] - margin), min(edges[-1], edges[used[-1] + 1] + margin))
+        low, high = max(edges[0], edges[used[0]] - margin), min(edges[-1], edges[used[-1] + 1] + margin)
+        if any(other.has_data() for other in ax.get_shared_x_axes().get_siblings(ax) if other is not ax):
+            low, high = min(low, ax.get_xlim()[0]), max(high, ax.get_xlim()[1])
+        ax.set_xlim(low, high)
     ax.set_ylim(-0.15, n_groups + 0.05)
     ax.set_yticks(range(n_groups), labels=[str(group) for group in range(n_groups, 0, -1)])
     ax.tick_params(axis="y", length=0)
@@ -104,14 +109,15 @@ def plot_grid(
 
 
 def _draw_map(grid: NDArray[np.float64], edges: NDArray[np.float64], ax: Axes | None) -> Axes:
-    """Draw groups as rows of a map; what is empty stays white."""
+    """Draw groups as rows of a map; white is 0, in the map and in its bar."""
     ax = axes_of(ax, 6.0, 4.6)
     rows = np.arange(len(grid) + 1) + 0.5
-    percent = np.ma.masked_equal(100 * grid, 0)
-    mesh = ax.pcolormesh(edges, rows, percent, cmap="cividis_r", vmin=0.0, vmax=percent.max() or 100.0)
+    percent = 100 * grid
+    colors = LinearSegmentedColormap.from_list("from white", ["white", *mpl.colormaps["cividis_r"](np.linspace(0.1, 1.0, 9))])
+    mesh = ax.pcolormesh(edges, rows, percent, cmap=colors, vmin=0.0, vmax=percent.max() or 100.0)
     ax.invert_yaxis()
     bar = ax.figure.colorbar(mesh, ax=ax, label="Sites (%)")
-    bar.outline.set_visible(False)
+    bar.outline.set(edgecolor="0.7", linewidth=0.6)
     ax.set(xlabel="Distance (Å)", ylabel="Group $i$: the $i$-th nearest neighbour")
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -64,10 +64,10 @@ def plotly_parity(
         text=names,
         mode="markers",
         hovertemplate=hover,
-        marker={"size": 6, "color": "#0b4f8a", "opacity": 0.45, "line": {"width": 0.5, "color": "white"}},
+        marker={"size": 6, "color": "#2f80c3", "opacity": 0.5, "line": {"width": 0.5, "color": "white"}},
     )
     diagonal = go.Scatter(
-        x=[low, high], y=[low, high], mode="lines", line={"color": "black", "width": 1, "dash": "dash"}, hoverinfo="skip"
+        x=[low, high], y=[low, high], mode="lines", line={"color": "#7f8a97", "width": 1.5, "dash": "dash"}, hoverinfo="skip"
     )
     errors = np.abs(predicted - true)
     title = f"MAE {f'{errors.mean():.3g} {unit}'.strip()}, median {f'{np.median(errors):.3g} {unit}'.strip()}, n = {len(true):,}"

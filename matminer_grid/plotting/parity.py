@@ -24,8 +24,9 @@ def plot_parity(
     quantity: str = "bulk modulus",
     log: bool = False,
     gridsize: int = 60,
+    title: str = "",
 ) -> Axes:
-    """Draw predictions against true values as a map of point density, with the line x = y and the errors.
+    """Draw predictions against true values as a map of point density, with the line x = y; the errors stand above it.
 
     Parameters
     ----------
@@ -41,6 +42,8 @@ def plot_parity(
         Whether both axes are logarithmic.
     gridsize : int, default 60
         Number of hexagons along an axis.
+    title : str, default ""
+        What is said above the errors, such as the name of the model.
 
     Returns
     -------
@@ -76,15 +79,16 @@ def plot_parity(
         linewidths=0.2,
         zorder=2,
     )
-    ax.plot([low, high], [low, high], color="black", linewidth=1.0, linestyle=(0, (5, 3)), label="$x = y$", zorder=3)
+    ax.plot([low, high], [low, high], color="black", linewidth=1.0, linestyle=(0, (5, 3)), zorder=3)
     bar = ax.figure.colorbar(density, ax=ax, label="Number of crystals", ticks=LogLocator(subs=(1, 2, 5)), format="%g")
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)
     errors = np.abs(predicted - true)
-    texts = [f"MAE {errors.mean():.3g} {unit}".strip(), f"median {np.median(errors):.3g} {unit}".strip(), f"$n$ = {len(true):,}"]
-    box = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2}  # no point runs through the text
-    ax.text(0.04, 0.96, "\n".join(texts), transform=ax.transAxes, va="top", ha="left", zorder=4, bbox=box)
-    ax.legend(loc="lower right", frameon=False)
+    mean, median = (f"{value:.3g} {unit}".strip() for value in (errors.mean(), np.median(errors)))
+    told = f"MAE {mean}, median {median}\n$n$ = {len(true):,}; dashed: $x = y$"
+    ax.annotate(told, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", va="bottom", fontsize="small")
+    if title:
+        ax.set_title(title, loc="left", pad=32)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     behind = f" ({unit})" if unit else ""
     ax.set(xlabel=f"True {quantity}{behind}", ylabel=f"Predicted {quantity}{behind}")
@@ -167,7 +171,9 @@ def plot_learning_curve(
         capsize=2.5,
     )
     ax.set(xscale="log", yscale="log", xlabel="Number of training crystals", ylabel=f"{score} ({unit})" if unit else score)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:,g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())

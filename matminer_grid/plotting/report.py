@@ -99,7 +99,10 @@ def _shown(part: Any, drawn: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "facts", "facts": part}
     if isinstance(part, pd.DataFrame):
         numeric = {name: pd.api.types.is_numeric_dtype(part[name]) for name in part}
-        rows = [[{"text": _text(value), "numeric": numeric[name]} for name, value in row.items()] for _, row in part.iterrows()]
+        rows = [
+            [{"text": _text(value), "numeric": numeric[name], "label": str(name)} for name, value in row.items()]
+            for _, row in part.iterrows()
+        ]
         return {"kind": "table", "heads": [{"text": str(name), "numeric": numeric[name]} for name in part], "rows": rows}
     if isinstance(part, go.Figure):
         drawn["figures"].append(json.loads(part.to_json()))

@@ -19,6 +19,7 @@ from matminer_grid.crystals.problems import warn_of_ghosts
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.featurizers import ChemistryFeaturizer
 from matminer_grid.featurizers._elemental import element_numbers
+from matminer_grid.models._calibration import Calibration
 from matminer_grid.models._checks import checked_names
 from matminer_grid.models._distances import Blocks
 from matminer_grid.models._extra import learn_scales, read_extra, standardised
@@ -226,6 +227,7 @@ class KernelModel(BaseEstimator):
         for i, learned in enumerate(self.learned_):
             arrays |= {f"{i}.{name}": np.asarray(value) for name, value in vars(learned.process).items()}
             own = {"centre": learned.centre, "scale": learned.scale, "places": learned.places}
+            own |= {"errors": learned.calibration.ratios, "error_scale": np.array(learned.calibration.scale)}
             own["weights"] = np.array(list(learned.weights.values()))
             own["similarity"] = np.array([self.similarity_[i].typical, self.similarity_[i].far])
             arrays |= {f"{i}.{name}": value for name, value in own.items()}
@@ -257,7 +259,8 @@ class KernelModel(BaseEstimator):
             weights = dict(zip(blocks.weighted, arrays[f"{i}.weights"].tolist(), strict=True))
             process = LaplacianProcess(**{field.name: arrays[f"{i}.{field.name}"][()] for field in fields(LaplacianProcess)})
             centre, scale, places = (arrays[f"{i}.{name}"] for name in ("centre", "scale", "places"))
-            learned.append(Learned(centre, scale, weights, process, places))
+            calibration = Calibration(arrays[f"{i}.errors"], float(arrays[f"{i}.error_scale"]))
+            learned.append(Learned(centre, scale, weights, process, places, calibration))
         model._set_own(arrays)
         model.range_ = Range(arrays["range.limits"], float(arrays["range.hydrogen"]), arrays["range.elements"])
         return model._set(learned, [SimilarityScale(*arrays[f"{i}.similarity"].tolist()) for i in range(len(learned))])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from matminer_grid.crystals.table import CrystalTable
     from matminer_grid.models.base import Extra
-    from matminer_grid.models.process import LaplacianProcess
 
     FloatArray = NDArray[np.float64]
 
@@ -35,7 +34,8 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     The covariance of two crystals is exp(-D), where D is a weighted sum of earth mover's distances between the blocks of features
     of a :class:`~matminer_grid.featurizers.ChemistryFeaturizer`. Weights and noise are found in the training data alone, by
     gradient descent on the leave-one-out error of a sample. Outliers get a larger noise, as in a process with Student's t noise.
-    Intervals are calibrated on the leave-one-out residuals.
+    Intervals are calibrated on the leave-one-out residuals, which the search has made too small by a known factor; what few of them
+    can't tell, a Student's t distribution does.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
             flags = self._look(crystals, features, number)[1] if coverages else []
             doubtful = np.array([bool(one) for one in flags])
             for coverage in coverages:
-                half = self._half_widths(learned.process, crystals, variances, coverage)
+                half = self._half_widths(learned, crystals, variances, coverage)
                 lower, upper = (10**end if log else end for end in (values - half, values + half))
                 ends += self._widened(lower, upper, doubtful, number, coverage)
             found.append(ends)
@@ -257,13 +257,13 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
                 'say log_target=False or "auto", or leave such crystals out'
             )
 
-    def _half_widths(self, process: LaplacianProcess, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
-        """Give those of the process, widened by the share of species that no training crystal holds."""
+    def _half_widths(self, learned: Learned, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
+        """Give those of the property, widened by the share of species that no training crystal holds."""
         owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
         unseen = ~np.isin(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
         share = np.bincount(owner, weights=unseen, minlength=len(crystals)) / np.diff(crystals.species_offsets)
-        widening = share * ndtri((1 + coverage) / 2) ** 2 * process.targets.var()
-        return np.sqrt(process.half_widths(variances, coverage) ** 2 + widening)
+        widening = share * ndtri((1 + coverage) / 2) ** 2 * learned.process.targets.var()
+        return np.sqrt(learned.half_widths(variances, coverage) ** 2 + widening)
 
     def _own_arrays(self) -> dict[str, NDArray[Any]]:
         return {"logs": np.array(self._logs)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matminer_grid._threads import Parts
+from matminer_grid.models._calibration import Calibration, optimism
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.process import LaplacianProcess
 from matminer_grid.models.search import TUNING_ROUNDS, tune
@@ -59,7 +60,7 @@ class Learned:
     """A property that has been learned: centre and scale of each feature, weights by block, and the process.
 
     The process knows each crystal with its value once, in an order that is that of their features; `places` (n,) tells which row of
-    it each training crystal became.
+    it each training crystal became. `calibration` is of its leave-one-out errors.
     """
 
     centre: FloatArray
@@ -67,6 +68,7 @@ class Learned:
     weights: dict[str, float]
     process: LaplacianProcess
     places: NDArray[np.int64]
+    calibration: Calibration
 
     @classmethod
     def fit(cls, features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings) -> Learned:
@@ -82,8 +84,9 @@ class Learned:
         settings.report("find the weights of the distances")
         centre = np.median(features, axis=0)
         features -= centre  # so that single precision is enough for features that hardly vary
+        sample = random.permutation(len(values))[: settings.tune_samples]
         with work.part(settings.work(len(values))[0]):
-            scale, weights, noise = _search(features, values, blocks, settings, random)
+            scale, weights, noise = _search(features, values, blocks, settings, sample)
         vectors = (features * scale).astype(np.float32)
         with work.part(settings.work(len(values))[1]):
             process = LaplacianProcess.fit(
@@ -95,7 +98,9 @@ class Learned:
                 n_jobs=settings.n_jobs,
                 progress=settings.report,
             )
-        return cls(centre, scale, weights, process, places)
+        ratios = process.ratios.copy()
+        ratios[sample] *= optimism(len(sample), settings.tune_iterations)
+        return cls(centre, scale, weights, process, places, Calibration.of(ratios, values))
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -115,6 +120,10 @@ class Learned:
     def vectors(self, features: FloatArray) -> NDArray[np.float32]:
         """Weight features, so that Manhattan distances are those of the process."""
         return ((features - self.centre) * self.scale).astype(np.float32)
+
+    def half_widths(self, variances: FloatArray, coverage: float) -> FloatArray:
+        """Give half the widths of intervals that hold the value with a probability, from the variances of the process."""
+        return self.calibration.factor(coverage) * np.sqrt(variances)
 
 
 def distinct(features: FloatArray, values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -139,11 +148,10 @@ def distinct(features: FloatArray, values: FloatArray) -> tuple[NDArray[np.int64
 
 
 def _search(
-    features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings, random: np.random.Generator
+    features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings, sample: NDArray[np.int64]
 ) -> tuple[FloatArray, dict[str, float], float]:
-    """Find the scale of each feature, the weights of the blocks, and the noise."""
-    scale = feature_scales(features, blocks, random)
-    sample = random.permutation(len(values))[: settings.tune_samples]
+    """Find the scale of each feature, and in a sample the weights of the blocks, and the noise."""
+    scale = feature_scales(features, blocks, np.random.default_rng(settings.random_state))
     found, noise = tune(
         (features[sample] * scale).astype(np.float32),
         values[sample],

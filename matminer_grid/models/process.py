@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 
 from matminer_grid._threads import n_threads, progress_bar
 from matminer_grid.kernels.manhattan import manhattan_tile
+from matminer_grid.models._calibration import MAD_TO_SIGMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +33,6 @@ DEGREES_OF_FREEDOM = 2.0
 
 CHUNK = 256
 """Structures whose covariances with all training crystals are in memory at once."""
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 def covariance(left: SingleArray, right: SingleArray, n_jobs: int | None = None) -> SingleArray:
@@ -73,7 +71,7 @@ class LaplacianProcess:
 
     Values are predicted as mean + covariance @ coefficients. `base_noise` is the variance of the noise of a crystal that is no
     outlier, `noise` that of each, `residuals` values minus leave-one-out predictions, and `ratios` their sizes over the standard
-    deviations that such a prediction would state, ascending.
+    deviations that such a prediction would state.
     """
 
     vectors: SingleArray
@@ -117,7 +115,7 @@ class LaplacianProcess:
         noises = noise * factors
         ratios = np.zeros(0)
         if n_local:
-            ratios = np.sort(np.abs(residuals) / np.sqrt(left_out_variances(K, noises, n_local) + noise))
+            ratios = np.abs(residuals) / np.sqrt(left_out_variances(K, noises, n_local) + noise)
         return cls(vectors, targets, coefficients, mean, noise, noises, residuals, ratios)
 
     def predict(self, vectors: SingleArray, n_local: int = 0, n_jobs: int | None = None) -> tuple[FloatArray, FloatArray]:
@@ -130,11 +128,6 @@ class LaplacianProcess:
             if n_local:
                 variances[rows] = self._variances(K, n_local)
         return means, variances
-
-    def half_widths(self, variances: FloatArray, coverage: float) -> FloatArray:
-        """Give half the widths of intervals that hold the value with a probability, from the variances of :meth:`predict`."""
-        n = len(self.ratios)
-        return np.quantile(self.ratios, min(1.0, np.ceil(coverage * (n + 1)) / n)) * np.sqrt(variances)
 
     def _variances(self, K: SingleArray, n_local: int) -> FloatArray:
         near = nearest(K, n_local)

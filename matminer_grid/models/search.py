@@ -12,7 +12,8 @@ from scipy.spatial.distance import squareform
 
 from matminer_grid._threads import n_threads, progress_bar
 from matminer_grid.kernels.manhattan import manhattan_tile
-from matminer_grid.models.process import MAD_TO_SIGMA, ROWS, inverted, outlier_factors, times
+from matminer_grid.models._calibration import MAD_TO_SIGMA
+from matminer_grid.models.process import ROWS, inverted, outlier_factors, times
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

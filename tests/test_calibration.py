@@ -1,0 +1,96 @@
+"""Intervals that hold their share, of few training crystals and many."""
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.models import GRIDKernelRegressor
+from matminer_grid.models._calibration import Calibration, error_scale, optimism
+from matminer_grid.models.default import clean_rows
+from matminer_grid.models.learned import Learned
+
+LEVELS = (0.5, 0.8, 0.95)
+
+
+@pytest.fixture(scope="module")
+def described():
+    """Features, log10 K and log10 G of 600 crystals, and a model that says how to learn."""
+    data = load_mp_elasticity_table()
+    rows = np.random.default_rng(3).permutation(clean_rows())[:600]
+    described = GRIDKernelRegressor().describe(data.crystals[rows])
+    model = GRIDKernelRegressor(log_target=True, tune_iterations=0, n_jobs=1).fit(described[:30], data.K_VRH[rows[:30]])
+    return described.features, {"K": np.log10(data.K_VRH[rows]), "G": np.log10(data.G_VRH[rows])}, model
+
+
+def look(described, target, n, seed):
+    """Learn from n crystals and predict 200 others: sizes of errors, half the widths of three intervals."""
+    features, values, model = described
+    order = np.random.default_rng(seed).permutation(len(features))
+    known, tested = order[:n], order[n : n + 200]
+    model.set_params(tune_iterations=8, tune_samples=1200)
+    found = Learned.fit(features[known], values[target][known], model.blocks_, model._settings())
+    means, variances = found.process.predict(found.vectors(features[tested]), model.n_local)
+    return np.abs(means - values[target][tested]), [found.half_widths(variances, level) for level in LEVELS]
+
+
+def test_scale_of_students_t():
+    errors = 0.3 * student.rvs(4, size=20_000, random_state=0)
+    assert error_scale(errors, 1.0) == pytest.approx(0.3, rel=0.02)
+    errors[:200] = 1e6
+    assert error_scale(errors, 1.0) == pytest.approx(0.3, rel=0.05)
+    assert 0.1 < error_scale(np.full(3, 0.01), 1.0) < 1  # a few are drawn to the spread
+    assert error_scale(np.full(3000, 0.01), 1.0) < 0.05
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_many_errors_give_their_own_quantile(level):
+    errors = np.random.default_rng(0).exponential(size=20_000)
+    found = Calibration.of(errors, np.linspace(-1, 1, 20_000))
+    assert found.factor(level) == pytest.approx(np.quantile(errors, level), rel=0.01)
+
+
+def test_one_large_error_of_few_is_no_interval():
+    found = Calibration.of(np.append(np.linspace(0.1, 2, 19), 1000), np.linspace(-2, 2, 20))
+    assert 2 < found.factor(0.95) < 6
+    assert (np.diff([found.factor(level) for level in (0.1, 0.5, 0.9, 0.97)]) > 0).all()
+
+
+def test_errors_of_the_search_are_raised(described):
+    assert optimism(20, 8) > optimism(300, 8) > optimism(300, 2) > optimism(300, 0) == 1
+    features, values, model = described
+    model.set_params(tune_iterations=1, tune_samples=40)
+    found = Learned.fit(features[:80], values["K"][:80], model.blocks_, model._settings())
+    raised = found.calibration.ratios / np.sort(found.process.ratios)
+    assert 1 < raised.mean() < optimism(40, 1)
+    model.set_params(tune_iterations=0)
+    found = Learned.fit(features[:80], values["K"][:80], model.blocks_, model._settings())
+    np.testing.assert_array_equal(found.calibration.ratios, np.sort(found.process.ratios))
+
+
+def test_values_of_which_most_are_equal():
+    found = Calibration.of(np.zeros(30), np.append(np.zeros(29), 1.0))
+    assert 0 < found.factor(0.95) < 1
+
+
+@pytest.mark.parametrize("n", [20, 30, 60])
+@pytest.mark.parametrize("target", ["K", "G"])
+def test_few_crystals(described, target, n):
+    held, widths, needed = [], [], []
+    for seed in range(8):
+        errors, halves = look(described, target, n, seed)
+        held.append([(errors <= half).mean() for half in halves])
+        widths.append(halves[2].mean())
+        needed.append(np.quantile(errors, 0.95))
+    assert 0.9 < np.mean(held, axis=0)[2] < 0.995
+    assert np.abs(np.mean(held, axis=0) - LEVELS).max() < 0.15
+    assert np.mean(widths) < 2 * np.mean(needed)
+    assert (np.array(widths) < 4 * np.mean(needed)).all()
+
+
+def test_hundreds_of_crystals(described):
+    held = []
+    for seed in range(2):
+        errors, halves = look(described, "K", 300, seed)
+        held.append([(errors <= half).mean() for half in halves])
+    assert np.abs(np.mean(held, axis=0) - LEVELS).max() < 0.08

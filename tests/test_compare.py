@@ -87,6 +87,7 @@ def test_the_command(tmp_path):
         assert message in run.output
 
 
+@pytest.mark.compiled
 def test_similar_begins_with_the_same_crystal(tmp_path):
     for name, structure in (("strontium", perovskite()), ("salt", rock_salt())):
         structure.to(str(tmp_path / f"{name}.cif"))

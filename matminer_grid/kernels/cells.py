@@ -245,6 +245,8 @@ def settings_batch(lattices, site_offsets, frac, contents, wanted, mode, toleran
                         if abs(to_base[i, j] - whole) > 1e-5:
                             status[row] = OTHER_LATTICE
                         to_base[i, j] = whole
+                if status[row] == OTHER_LATTICE:
+                    to_base = np.eye(3)  # the rounded one may have no inverse
         fill(bases[row], base)
         n = offsets[row]
         offsets[row + 1] = n + found.shape[0]

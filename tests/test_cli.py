@@ -1,4 +1,4 @@
-"""The command line, as a process of its own."""
+"""The command line; as a process of its own where that makes a difference, in this one else, since each takes seconds to start."""
 
 import json
 import os
@@ -15,9 +15,10 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from matminer_grid import CrystalTable
 from matminer_grid.pipeline import load_features
+from tests.commands import run
 
 
-def run(*arguments, **options) -> subprocess.CompletedProcess:
+def run_alone(*arguments, **options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", "from matminer_grid.cli import app; app()", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
@@ -36,11 +37,11 @@ def folder(sample, tmp_path_factory) -> Path:
 
 
 def test_help():
-    done = run("--help")
+    done = run_alone("--help")
     assert done.returncode == 0
     assert "featurize" in done.stdout
     assert "data" in done.stdout
-    assert "INPUT..." in run("featurize", "--help").stdout
+    assert "INPUT..." in run_alone("featurize", "--help").stdout
 
 
 def test_starting_is_quick():
@@ -59,12 +60,12 @@ def test_featurize(folder, tmp_path):
 
 def test_featurize_with_files_that_fail(folder, tmp_path):
     (tmp_path / "bad.cif").write_text("data_\n")
-    done = run("featurize", folder, tmp_path / "bad.cif", "-o", tmp_path / "out", "-j", 1, "--json")
+    done = run_alone("featurize", folder, tmp_path / "bad.cif", "-o", tmp_path / "out", "-j", 1, "--json")
     assert done.returncode == 1
     report = json.loads(done.stdout)
     assert (report["n_rows"], report["n_failed"], report["n_resumed"]) == (4, 1, 0)
     assert json.loads(Path(report["errors_file"]).read_text())["name"] == str(tmp_path / "bad.cif")
-    again = run("featurize", folder, tmp_path / "bad.cif", "-o", tmp_path / "out", "-j", 1)
+    again = run_alone("featurize", folder, tmp_path / "bad.cif", "-o", tmp_path / "out", "-j", 1)
     assert again.stdout == f"4 rows in {tmp_path / 'out'}, of which 5 structures had been done before\n"
     assert "structures that failed: 1; read with a warning: 0; see" in again.stderr
 
@@ -187,7 +188,7 @@ class TestDuplicates:
         factors = 1.006 ** np.array([0, 1, 2.1, 3.15])
         steps = dataclasses.replace(sample[[0] * 4], lattices=sample[[0] * 4].lattices * factors[:, None, None])
         steps.to_parquet(tmp_path / "steps.parquet")
-        done = run("duplicates", "steps.parquet", "--linkage", "single", "--json", cwd=tmp_path)
+        done = run_alone("duplicates", "steps.parquet", "--linkage", "single", "--json", cwd=tmp_path)
         assert done.stderr.startswith("warning: 1 groups are wider than the tolerance")
         (group,) = json.loads(done.stdout)["groups"]
         assert sorted(group["materials"]) == ["0", "1", "2", "3"]
@@ -312,7 +313,7 @@ class TestDataInfo:
         assert json.loads(run("data", "info", tmp_path / "three.parquet", "--json").stdout)["crystals"] == 3
 
     def test_what_is_none(self, tmp_path):
-        done = run("data", "info", tmp_path / "none.parquet")
+        done = run_alone("data", "info", tmp_path / "none.parquet")
         assert done.returncode == 1
         assert done.stderr == f"error: {tmp_path / 'none.parquet'}: there is no such file\n"
 
@@ -403,7 +404,7 @@ class TestWhatIsDoubtful:
         file = tmp_path / ("long" * 40 + ".cif")
         file.write_bytes((self.CASES / "occupancy_dot.cif").read_bytes())
         (tmp_path / "other.cif").write_bytes(file.read_bytes())
-        assert file.name in run("duplicates", tmp_path).stdout
+        assert file.name in run_alone("duplicates", tmp_path).stdout
 
     def test_an_empty_folder_is_nothing_to_do(self, tmp_path):
         assert run("similar", tmp_path).returncode == 2

@@ -33,6 +33,7 @@ KEPT = {
     "properties": ("properties", "aims"),
     "sets": ("references", "copies", "pairs", "methods", "carbon", "scale", "claims"),
     "sites": ("pairs", "judged", "curves", "nearest", "times"),
+    "soak": ("minutes", "busy processes a core", "crystals", "counts", "wrong", "steady", "broken"),
     "speed": ("structure", "pair", "search", "scaling", "ratios"),
 }
 """What is kept of each benchmark's results, beside where they come from."""
@@ -201,6 +202,26 @@ def model(content: dict[str, Any]) -> list[str]:
     return [what, markdown(pd.DataFrame(rows))]
 
 
+def soak(content: dict[str, Any]) -> list[str]:
+    """Make the table of benchmarks.soak."""
+    steady, counts = content["steady"], content["counts"]
+    growth = "not known" if steady["growth"] is None else f"{steady['growth']:.2%}"
+    load = content["busy processes a core"]
+    rows = {
+        "jobs that ended": counts.get("jobs", 0),
+        "answers of them that were lost or differ from those of an undisturbed run": len(content["wrong"]),
+        "kills": counts.get("kills", 0),
+        "jobs that a limit of memory ended": counts.get("memory: ended with an error", 0),
+        "jobs that a limit to the size of files ended": counts.get("disk: ended with an error", 0),
+        "rounds of the process that is left alone": steady["rounds"],
+        "its memory (MB)": f"{steady['MB']:.0f}" if "MB" in steady else "not known",
+        "growth of its memory from the second to the last third": growth,
+        "promises that were broken": "; ".join(content["broken"]) or "none",
+    }
+    what = f"{content['minutes']:g} minutes, {content['crystals']} crystals, {load} busy processes a core."
+    return [what, markdown(pd.DataFrame([{"what": name, "number": str(value)} for name, value in rows.items()]))]
+
+
 MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "parameters": parameters,
     "bulk_modulus": bulk_modulus,
@@ -209,6 +230,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "sites": sites,
     "sets": sets,
     "properties": properties,
+    "soak": soak,
 }
 
 

@@ -301,6 +301,10 @@ print("done")
 """
     )
 
+    def test_no_program_is_found(self, expected, tmp_path):
+        """Neither a C compiler nor any other program is on the path."""
+        assert run(COMPUTE, PATH=str(tmp_path)).stdout == expected
+
     def test_kernels_are_plain_python_too(self):
         root = str(Path(__file__).parents[1])
         done = run(self.SCRIPT, check=False, NUMBA_DISABLE_JIT="1", PYTHONPATH=root, PYTHONWARNINGS="error::RuntimeWarning")

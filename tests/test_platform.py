@@ -136,3 +136,27 @@ class TestHome:
         done = run("similar", str(file), "-k", "1", HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere), XDG_CONFIG_HOME=str(nowhere))
         assert done.returncode == 0, done.stderr
         assert b"SrTiO3" in done.stdout
+
+    def test_the_system_knows_no_such_user(self, file):
+        """A container that is run under any number has neither HOME nor an entry to look it up in."""
+        script = "import pwd, sys\n\ndef nobody(number):\n    raise KeyError(number)\n\npwd.getpwuid = nobody\n"
+        script += "from matminer_grid.cli import app\napp()"
+        environment = {
+            name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
+        }
+        command = [sys.executable, "-c", script, "similar", str(file), "-k", "1"]
+        done = subprocess.run(command, capture_output=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert b"SrTiO3" in done.stdout
+        assert b"no home folder" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell that closes streams is needed")
+@pytest.mark.parametrize("first", ["file", "-"])
+def test_the_standard_input_is_closed(file, first):
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh"]
+    names = [str(file) if first == "file" else "-", str(file)]
+    done = subprocess.run([*closed, *COMMAND, "compare", *names], capture_output=True, check=False)
+    assert done.returncode == (0 if first == "file" else 1), done.stderr
+    if first == "-":
+        assert done.stderr == b"error: -: the standard input is closed\n"

@@ -79,6 +79,16 @@ RESULTS = {
         "nearest": [{"dissimilarity": "sites", "MAE": 16.3}],
         "times": {"s to describe all": 1.234},
     },
+    "soak": RUN
+    | {
+        "minutes": 10.0,
+        "busy processes a core": 4,
+        "crystals": 200,
+        "counts": {"jobs": 31, "kills": 57, "disk: ended with an error": 4},
+        "wrong": [],
+        "steady": {"rounds": 40, "same answers": True, "growth": 0.0012, "MB": 412.3, "exit code": 0},
+        "broken": [],
+    },
     "speed": RUN
     | {
         "structure": {"GRID": {"median": 71.2, "low": 70.0, "high": 73.0}},
@@ -89,6 +99,7 @@ RESULTS = {
     },
 }
 SHOWN = {
+    "soak": "0.12%",
     "properties": "| random | GRIDKernelRegressor | 0.081 | 49.06 |",
     "bulk_modulus": "| GRID \\| x | kNN, EMD, GPa | 32.3 |  |",
     "model": "| MAE / GPa | 10.43 |",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
@@ -134,6 +135,8 @@ FIRST_LETTERS = {".cif": r"(?m)^\s*(data_|_cell_|loop_)", ".json": r"\A\s*[\[{]"
 
 def standard_input(folder: str) -> Path:
     """Write the standard input to a file in a folder, whose name tells the format."""
+    if sys.stdin is None:
+        raise ValueError("-: the standard input is closed")
     text = typer.get_binary_stream("stdin").read()
     start = text[:100_000].decode("utf-8", errors="replace")
     ending = next((ending for ending, pattern in FIRST_LETTERS.items() if re.search(pattern, start)), ".vasp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,5 +120,8 @@ def load_mp_elasticity() -> pd.DataFrame:
 def kept_path(stem: str, suffix: str = "") -> Path:
     """Where what is made from these data is kept in the user's cache, by version and checksum; the folder may not exist yet."""
     listed = dict(line.split()[::-1] for line in (DATA / CHECKSUMS).read_text(encoding="ascii").splitlines())
-    folder = Path(platformdirs.user_cache_dir("matminer-grid", appauthor=False))
+    try:
+        folder = Path(platformdirs.user_cache_dir("matminer-grid", appauthor=False))
+    except RuntimeError:  # a user without a home, as in some containers
+        folder = Path(os.devnull, "no home folder")  # where nothing is and nothing can be made
     return folder / f"{stem}-{__version__}-{listed['mp_elasticity.parquet'][:12]}{suffix}"

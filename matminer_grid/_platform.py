@@ -1,12 +1,13 @@
-"""What only some systems have, in one place: locks, open files that may be renamed, names that wait for the disk.
+"""What only some systems have, in one place: locks, open files that may be renamed, names that wait for the disk, mapped memory.
 
 Windows has none of them. There a file is closed before it gets its name, and two runs into one folder aren't kept apart.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 try:
     import fcntl
@@ -52,3 +53,11 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def release_pages(array: Any) -> None:
+    """Let go of the memory of an array that is mapped from a file, and unchanged, until it is read again, where that can be."""
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "base", None)
+    if array is not None and hasattr(mmap, "MADV_DONTNEED"):
+        array.madvise(mmap.MADV_DONTNEED)

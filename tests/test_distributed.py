@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
@@ -19,6 +20,7 @@ from matminer_grid import (
     CrystalDissimilarity,
     CrystalTable,
     EMDSearch,
+    EvaluationSettings,
     GRIDFeaturizer,
     add_to_index,
     build_index,
@@ -29,6 +31,8 @@ from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor
 from matminer_grid.pipeline import (
     emd_matrix,
+    evaluate_files,
+    evaluate_partitions,
     featurize_files,
     featurize_partitions,
     kneighbors,
@@ -448,6 +452,44 @@ def started(*arguments: str, folder: Path):
     finally:
         process.kill()
         process.wait()
+
+
+class TestEvaluations:
+    def test_same_as_in_one_process(self, client, crystals, with_errors, tmp_path):
+        settings = EvaluationSettings(sample=20, space_group_sample=5, n_bootstrap=10, n_permutations=10)
+        index = build_index(tmp_path / "index", crystals[20:60], dissimilarity=CrystalDissimilarity(resolution="sites")).path
+        report = evaluate_partitions(client, with_errors, tmp_path / "out", index, settings=settings)
+        assert (report.files.n_rows, report.files.n_failed) == (90, 2)
+        assert report.files.errors_file.read_text().count('"Fe2: two sites lie on the same point') == 2
+        alone = evaluate_files(with_errors, tmp_path / "alone", index, settings=settings)
+        pd.testing.assert_frame_equal(report.evaluation.crystals, alone.evaluation.crystals)
+        pd.testing.assert_frame_equal(report.evaluation.measures, alone.evaluation.measures)
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(p.name for p in (tmp_path / "alone").iterdir())
+        with pytest.raises(FileExistsError, match="holds an evaluation already"):
+            evaluate_partitions(client, with_errors, tmp_path / "out", index)
+
+    def test_an_index_that_grew_is_another(self, client, crystals, tmp_path):
+        settings = EvaluationSettings(sample=20, space_group_sample=5, n_bootstrap=10, n_permutations=10)
+        index = build_index(
+            tmp_path / "index", crystals[:5], list("abcde"), dissimilarity=CrystalDissimilarity(resolution="sites")
+        ).path
+        data = write(crystals[:10], tmp_path / "data", 1)
+        for novel, added in ((5, crystals[5:8]), (2, None)):
+            report = evaluate_partitions(client, data, tmp_path / "out", index, settings=settings, overwrite=True)
+            assert report.evaluation.crystals["novel"].sum() == novel
+            if added is not None:
+                add_to_index(index, added, list("fgh"))
+
+    def test_a_broken_partition(self, client, crystals, tmp_path):
+        data = write(crystals[:20], tmp_path / "data", 2)
+        index = build_index(tmp_path / "index", crystals[:5], dissimilarity=CrystalDissimilarity(resolution="sites")).path
+        whole = (data / "part-00001.parquet").read_bytes()
+        (data / "part-00001.parquet").write_bytes(whole[:-100])
+        with pytest.raises(OSError, match=r"part-00001.parquet: it is no Parquet file.*the set can't be measured without"):
+            evaluate_partitions(client, data, tmp_path / "out", index)
+        (data / "part-00001.parquet").write_bytes(whole)
+        report = evaluate_partitions(client, data, tmp_path / "out", index)
+        assert (report.files.n_rows, report.files.n_resumed) == (20, 10)
 
 
 def test_hosts_that_share_the_data_folder_only(partitions, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,22 @@ def test_the_command(generated, sample, tmp_path):
     assert (answer["evaluated"], answer["failed"], answer["known"]) == (25, 1, 40)
     assert answer["measures"]["novel"]["value"] == 15 / 25
     assert "crystals that failed: 1" in third.stderr
+
+
+def test_the_command_by_parts(generated, sample, tmp_path):
+    reference = tmp_path / "known.parquet"
+    sample[:40].to_parquet(reference)
+    table = replace(sample[30:55], lattices=sample[30:55].lattices * 1.02)  # 6 % of volume
+    table.to_parquet(tmp_path / "expanded.parquet")
+    arguments = ["evaluate", tmp_path / "expanded.parquet", "--reference", reference, "--sample", 30, "--json"]
+    for options, novel in (((), 25), (("--volume", "0.07"), 15), (("--volume", "0.05", "--geometry", "0"), 25)):
+        done = run(*arguments, "-o", tmp_path / f"out{'-'.join(options)}", *options)
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert (answer["measures"]["novel"]["value"], answer["tolerance"]["surroundings"]) == (novel / 25, 0.09)
+    both = run(*arguments, "-o", tmp_path / "both", "--volume", 0.1, "--tolerance", 0.1)
+    assert both.returncode == 1
+    assert "--tolerance is one number instead of --volume: give either" in both.stderr
 
 
 def test_a_reference_that_is_empty(generated, tmp_path):

@@ -40,6 +40,7 @@ from matminer_grid.io import (
     read_structures_from,
     records,
 )
+from matminer_grid.io.files import count_structures
 from matminer_grid.io.writers import write_xyz
 from tests.conftest import REAL, diamond, disordered_alloy, hcp, rock_salt, wustite
 
@@ -210,6 +211,16 @@ class TestFolders:
         assert error_of(tmp_path).startswith("the folder holds no structure files; CIF")
         with pytest.raises(ValueError, match="holds no structure files"):
             list(find_structure_files(tmp_path))
+
+    def test_counted_before_they_are_read(self, tmp_path, sample):
+        write(tmp_path / "a.cif", CIF)
+        write(tmp_path / "b.cif", b"broken")
+        sample[:7].to_parquet(tmp_path / "c.parquet")
+        write(tmp_path / "d.parquet", b"broken")
+        files = list(find_structure_files(tmp_path))
+        assert count_structures(files) == 10
+        for name in ("e.jsonl", "e.xyz", "e.zip", "XDATCAR", "e.db"):
+            assert count_structures([*files, tmp_path / name]) is None
 
     def test_neither_file_nor_folder(self, tmp_path):
         os.mkfifo(tmp_path / "pipe.cif")

@@ -11,7 +11,7 @@ from pymatgen.core import Composition, Lattice, Structure
 from matminer_grid import CrystalDissimilarity, CrystalTable, DuplicateTolerance, build_index, find_pairs
 from matminer_grid.kernels.coverage import near_in_ranges
 from matminer_grid.similarity import CrystalIndex, CrystalPairs, near_pairs
-from matminer_grid.similarity.formulas import composition_keys, formula_labels
+from matminer_grid.similarity.formulas import composition_keys, formula_labels, near_rows
 from tests import naive
 
 TOLERANCE = DuplicateTolerance(0.03, 0.04, 0.15)
@@ -201,6 +201,14 @@ def test_formula_labels(embedded):
     formulas = np.array([Composition(one.formula).reduced_formula for one in embedded[:3000]])
     labels = formula_labels(composition_keys(embedded[:3000]))
     assert len(np.unique(labels)) == len(np.unique(formulas)) == len(set(zip(labels.tolist(), formulas.tolist(), strict=True)))
+
+
+def test_rows_of_some_formulas(embedded):
+    keys = composition_keys(embedded[:3000])
+    labels = formula_labels(keys)
+    wanted = [3, 70, 71, 900]
+    assert near_rows(keys, keys[wanted]).tolist() == np.nonzero(np.isin(labels, labels[wanted]))[0].tolist()
+    assert near_rows(keys, keys[:0]).tolist() == near_rows(keys[:0], keys).tolist() == []
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 3), st.floats(0, 3))

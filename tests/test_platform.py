@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from matminer_grid import _platform
@@ -160,3 +161,29 @@ def test_the_standard_input_is_closed(file, first):
     assert done.returncode == (0 if first == "file" else 1), done.stderr
     if first == "-":
         assert done.stderr == b"error: -: the standard input is closed\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory that is mapped is read from Linux's /proc")
+def test_memory_of_a_mapped_array_is_let_go(tmp_path):
+    def resident() -> int:
+        return next(
+            int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile")
+        )
+
+    np.save(tmp_path / "x.npy", np.arange(5_000_000))
+    mapped = np.asarray(np.load(tmp_path / "x.npy", mmap_mode="c"))
+    assert mapped.sum() == 4_999_999 * 2_500_000
+    before = resident()
+    _platform.release_pages(mapped)
+    assert before - resident() > 30_000  # of 40,000 kB
+    assert mapped.sum() == 4_999_999 * 2_500_000
+    _platform.release_pages(np.arange(3))
+    _platform.release_pages(mapped[3:].reshape(-1, 1))
+
+
+def test_memory_that_cannot_be_let_go_is_kept(tmp_path, monkeypatch):
+    monkeypatch.delattr(_platform.mmap, "MADV_DONTNEED", raising=False)
+    np.save(tmp_path / "x.npy", np.arange(5))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
+    _platform.release_pages(mapped)
+    assert mapped.tolist() == [0, 1, 2, 3, 4]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import partial
 from pathlib import Path  # noqa: TC003  typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,9 +23,12 @@ from matminer_grid.cli._common import (
     stages,
     with_option_groups,
 )
+from matminer_grid.cli._tolerance import Sameness  # noqa: TC001  typer reads the annotations
 from matminer_grid.cli.reports import MOST_CARDS, Report, duplicates_report, write_report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matminer_grid import DuplicateTolerance
     from matminer_grid.similarity import CrystalPairs, Duplicates
 
@@ -33,21 +37,9 @@ SHOWN = 6
 
 
 @dataclass(frozen=True)
-class Sameness:
-    """What counts as the same."""
+class Grouping:
+    """What is compared, and how groups are joined."""
 
-    volume: Annotated[
-        float | None, typer.Option(help="Largest relative difference of volumes a site; inf: size doesn't matter.  [default: 0.03]")
-    ] = None
-    geometry: Annotated[
-        float | None, typer.Option(help="Largest mean difference of neighbours' distances at equal volume, Å.  [default: 0.035]")
-    ] = None
-    surroundings: Annotated[
-        float | None, typer.Option(help="Largest difference of elements and of what surrounds them.  [default: 0.09]")
-    ] = None
-    tolerance: Annotated[
-        float | None, typer.Option("--tolerance", "-t", help="One number instead of the three: the largest site dissimilarity.")
-    ] = None
     linkage: Annotated[str, typer.Option(help="How groups are joined: complete, which makes no chains; average, single.")] = (
         "complete"
     )
@@ -60,33 +52,28 @@ class Sameness:
         float, typer.Option(help="With --json, list pairs up to so many times the tolerance, and what told them apart.")
     ] = 1.0
 
-    @property
-    def limits(self) -> DuplicateTolerance | float | None:
-        """The tolerance that the options name; None for the default."""
+    def tolerance(self, sameness: Sameness) -> DuplicateTolerance | float:
+        """Give the tolerance that the options name; prototypes have one of their own."""
         from matminer_grid import DuplicateTolerance
         from matminer_grid.similarity import SAME_PROTOTYPE
 
-        parts = {name: getattr(self, name) for name in ("volume", "geometry", "surroundings") if getattr(self, name) is not None}
-        names = " and ".join(f"--{name}" for name in parts)
-        if self.tolerance is not None and (parts or self.prototype):
-            raise ValueError(f"--tolerance is one number instead of {names or 'those of prototypes'}: give either")
-        if self.prototype:
-            return DuplicateTolerance(**asdict(SAME_PROTOTYPE) | parts)
-        return DuplicateTolerance(**parts) if self.tolerance is None else self.tolerance
+        if self.prototype and sameness.tolerance is not None:
+            raise ValueError("--tolerance is one number instead of those of prototypes: give either")
+        return sameness.tolerance_from(SAME_PROTOTYPE if self.prototype else DuplicateTolerance())
 
-    def find(self, crystals: Any) -> Duplicates:
+    def find(self, crystals: Any, tolerance: DuplicateTolerance | float) -> Duplicates:
         """Find the groups."""
         from matminer_grid import find_duplicates
         from matminer_grid.similarity import find_prototypes
 
         if not self.prototype:
             options: dict[str, Any] = {"same_formula": not self.any_formula, "linkage": self.linkage, "margin": self.margin}
-            return find_duplicates(crystals, self.limits, **options)
+            return find_duplicates(crystals, tolerance, **options)
         if self.any_formula or self.margin != 1:
             raise ValueError(
                 "--prototype compares equal anonymous formulas, and lists no pairs beyond: leave out --any-formula and --margin"
             )
-        return find_prototypes(crystals, self.limits, linkage=self.linkage)  # type: ignore[arg-type]
+        return find_prototypes(crystals, tolerance, linkage=self.linkage)  # type: ignore[arg-type]
 
 
 @with_option_groups
@@ -99,6 +86,7 @@ def duplicates(
     ] = None,
     *,
     sameness: Sameness,
+    grouping: Grouping,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write the data without duplicates: .parquet, .jsonl, .cif, .xyz, .csv, or a folder."),
@@ -123,11 +111,11 @@ def duplicates(
             check_output(output)
         if report is not None:
             check_page(report, overwrite=True)
-        sameness.limits  # noqa: B018  wrong options are told of before anything is read
+        tolerance = grouping.tolerance(sameness)  # wrong options are told of before anything is read
         progress("read the crystals")
         read = read_data(inputs, strict=strict)
         progress(f"compare {len(read.crystals):,} crystals")
-        found = _found(read, sameness)
+        found = _found(read, partial(grouping.find, tolerance=tolerance))
         groups = _groups(read, found)
         if report is not None:
             write_report(report, duplicates_report(groups, _pictures(read, groups), len(read.crystals), _within(found)))
@@ -145,15 +133,15 @@ def duplicates(
     read.end()
 
 
-def _found(read: Readings, sameness: Sameness) -> Duplicates:
+def _found(read: Readings, find: Callable[[Any], Duplicates]) -> Duplicates:
     """Find the groups; crystals that can't be compared are named and left out."""
     from matminer_grid.similarity.near_pairs import by_parts
 
     try:
-        return sameness.find(read.crystals)
+        return find(read.crystals)
     except (TypeError, ValueError):
         read.keep_described(by_parts().describe)
-    return sameness.find(read.crystals)
+    return find(read.crystals)
 
 
 def _groups(read: Readings, found: Duplicates) -> list[dict[str, Any]]:

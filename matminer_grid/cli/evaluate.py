@@ -21,6 +21,7 @@ from matminer_grid.cli._common import (
     stages,
     with_option_groups,
 )
+from matminer_grid.cli._tolerance import Sameness  # noqa: TC001  typer reads the annotations
 from matminer_grid.cli.reports import Report, evaluate_report, write_report
 
 if TYPE_CHECKING:
@@ -48,14 +49,7 @@ def evaluate(
     reference: Annotated[
         Path | None, typer.Option(help="Known crystals: an index, Parquet, or structure files; the embedded data by default.")
     ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerance",
-            "-t",
-            help="Largest site dissimilarity of crystals that are the same; by default by parts, as for duplicates.",
-        ),
-    ] = None,
+    sameness: Sameness,
     samples: Samples,
     report: Report = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write an evaluation that is there anew.")] = False,
@@ -70,6 +64,7 @@ def evaluate(
     """
     import warnings
 
+    from matminer_grid import DuplicateTolerance
     from matminer_grid.io import load_crystals
     from matminer_grid.pipeline import evaluate_files
     from matminer_grid.pipeline.evaluation import CRYSTALS
@@ -79,6 +74,7 @@ def evaluate(
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
         if report is not None:
             check_output(report, overwrite=True)
+        tolerance = sameness.tolerance_from(DuplicateTolerance())
         settings = EvaluationSettings(sample=samples.sample, seed=samples.seed)
         with stages(as_json) as progress:
             progress("read the known crystals")

@@ -16,7 +16,7 @@ from matminer_grid._threads import n_processes
 from matminer_grid.io.archives import DAMAGED, is_archive, is_packed, members, open_binary, read_limited
 from matminer_grid.io.ase import read_ase_database
 from matminer_grid.io.formats import MAX_FILE_SIZE, format_of, parse_structures
-from matminer_grid.io.parquet import read_rows
+from matminer_grid.io.parquet import open_parquet, read_rows
 from matminer_grid.io.records import Parsed, Source, StructureBatch, StructureRecord, in_columns
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ BATCH_SITES = 10_000
 
 WINDOW = 8
 """Chunks a process that are under way or wait to be fetched."""
+
+MANY = (None, "lines", "ase", "xyz", "xdatcar")
+"""Formats of files whose structures can't be counted before they are read; None stands for archives."""
 
 SUPPORTED = (
     "CIF, POSCAR, CONTCAR and XDATCAR (.vasp), pymatgen's JSON, extended XYZ, CSSR, XSF and RES files, plain or packed "
@@ -280,6 +283,20 @@ def _find(paths: str | Path | Iterable[str | Path]) -> Iterator[Path | Structure
             yield path
         else:
             yield StructureRecord(str(path), error=f"files of this kind can't be read; {SUPPORTED} can")
+
+
+def count_structures(files: Iterable[Path]) -> int | None:
+    """Tell how many structures files hold, by rows of Parquet and one for each other; None where one may hold many."""
+    total = 0
+    for file in files:
+        kind = None if is_archive(file.name) else _kind(file.name)
+        if kind in MANY:
+            return None
+        try:
+            total += open_parquet(file).metadata.num_rows if kind == "parquet" else 1
+        except (OSError, ValueError):
+            total += 1  # a file that can't be read is one error
+    return total
 
 
 def _walk(folder: Path) -> Iterator[Path | StructureRecord]:

@@ -6,7 +6,7 @@ under the same paths and share nothing else. Each task computes in one thread, s
 """
 
 from matminer_grid.pipeline._run import Report
-from matminer_grid.pipeline.evaluation import EvaluationReport, evaluate_files
+from matminer_grid.pipeline.evaluation import EvaluationReport, evaluate_files, evaluate_partitions
 from matminer_grid.pipeline.features import featurize_files, featurize_partitions, load_features
 from matminer_grid.pipeline.matrix import emd_matrix, load_emd_matrix
 from matminer_grid.pipeline.neighbors import kneighbors
@@ -17,6 +17,7 @@ __all__ = [
     "Report",
     "emd_matrix",
     "evaluate_files",
+    "evaluate_partitions",
     "featurize_files",
     "featurize_partitions",
     "kneighbors",

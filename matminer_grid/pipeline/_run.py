@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from matminer_grid._validation import check_whole
 from matminer_grid.io import find_structure_files
-from matminer_grid.io.files import read_batches, read_groups
+from matminer_grid.io.files import count_structures, read_batches, read_groups
 from matminer_grid.pipeline._parts import (
     ERRORS,
     PART_SIZE,
@@ -107,7 +107,8 @@ def compute_files(
         n_resumed = sum(unit.n_done for unit in units)
         todo = [unit for unit in units if not unit.has_ended]
         try:
-            with tqdm(desc="structures", initial=n_resumed, unit="", disable=not pbar) as bar:
+            total = count_structures(files) if pbar else None
+            with tqdm(desc="structures", initial=n_resumed, total=total, unit="", disable=not pbar) as bar:
                 groups = ([name for name, _ in unit.files] for unit in todo)
                 batches = read_groups(groups, n_jobs=n_jobs, with_properties=with_properties)
                 for number, group in groupby(batches, key=itemgetter(0)):
@@ -128,7 +129,14 @@ def compute_files(
 
 
 def compute_partitions(
-    client: Any, inputs: Paths, output: str | Path, compute: Compute, settings: dict[str, Any], *, pbar: bool
+    client: Any,
+    inputs: Paths,
+    output: str | Path,
+    compute: Compute,
+    settings: dict[str, Any],
+    *,
+    pbar: bool,
+    with_properties: bool = False,
 ) -> Report:
     """Write what a function computes from the structures of partitions, each a unit that a worker of a Dask cluster does."""
     check_client(client)
@@ -138,7 +146,7 @@ def compute_partitions(
     failed: dict[Path, str] = {}
     with Folder(Path(output).absolute(), settings) as folder:
         before = read_units(folder.path)
-        task = partial(_write_partition, folder=folder, compute=compute)
+        task = partial(_write_partition, folder=folder, compute=compute, with_properties=with_properties)
         with closing(outcomes(client, task, [(file,) for file in files], description="partitions", pbar=pbar)) as ended:
             for number, future in ended:
                 file, error = files[number], future.exception()
@@ -162,7 +170,7 @@ def _report(
     return Report(output, errors_file, n_rows, n_failed, n_resumed, n_warned, failed or {})
 
 
-def _write_partition(file: Path, folder: Folder, compute: Compute) -> None:
+def _write_partition(file: Path, folder: Folder, compute: Compute, with_properties: bool) -> None:
     """Fill the parts of a partition; if it can't be read to its end, none is kept."""
     name = unit_name(file)
     unit = read_units(folder.path, name).get(name) or Unit(name, [[str(file), stamp(file)]])
@@ -171,7 +179,7 @@ def _write_partition(file: Path, folder: Folder, compute: Compute) -> None:
     unit.check({str(file)})
     if unit.has_ended or count_rows(file) == 0:
         return
-    for _ in write_parts(folder, unit, read_batches(file), compute, PART_SIZE):
+    for _ in write_parts(folder, unit, read_batches(file, with_properties=with_properties), compute, PART_SIZE):
         pass
     reason = dict(unit.errors).get(str(file))
     if reason is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,12 +17,13 @@ from matminer_grid._version import __version__
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.io.parquet import OPTIONAL, REQUIRED
 from matminer_grid.io.records import stack, stacked
-from matminer_grid.pipeline._parts import ERRORS, PART_SIZE, Folder, find_parts, sort_out
-from matminer_grid.pipeline._run import Report, compute_files
+from matminer_grid.pipeline._parts import ERRORS, PART_SIZE, Folder, find_parts, sort_out, stamp
+from matminer_grid.pipeline._run import Report, compute_files, compute_partitions
 from matminer_grid.similarity.evaluation import Evaluation, evaluate_set, known_crystals
 from matminer_grid.similarity.evaluation_crystals import crystal_rows
 from matminer_grid.similarity.evaluation_known import describe_valid
 from matminer_grid.similarity.evaluation_settings import EvaluationSettings
+from matminer_grid.similarity.index_files import MANIFEST
 from matminer_grid.similarity.tolerance import checked_tolerance, limits_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from matminer_grid.io.records import StructureBatch
     from matminer_grid.similarity.evaluation_known import KnownCrystals
-    from matminer_grid.similarity.tolerance import DuplicateTolerance
+from matminer_grid.similarity.tolerance import DuplicateTolerance
 
 CRYSTALS, MEASURES, PARTS = "crystals.parquet", "evaluation.json", "parts"
 """What an evaluation's folder holds: a row for each crystal, the measures, and until both are written the parts."""
@@ -130,25 +131,135 @@ def evaluate_files(
     >>> report.evaluation.measures.value["novel"].item()
     0.5
     """
-    output, tolerance = Path(output), checked_tolerance(tolerance)
-    settings = EvaluationSettings() if settings is None else settings
-    if (output / MEASURES).exists() and not overwrite:
-        raise FileExistsError(f"{output}: the folder holds an evaluation already; remove it, or choose another folder")
+    output, tolerance = _checked(output, overwrite), checked_tolerance(tolerance)
     known = known_crystals(reference, None, n_jobs)
     compute = partial(_rows, known=known, tolerance=tolerance, n_jobs=n_jobs)
-    depends_on = {"known": known.fingerprint(), "tolerance": limits_of(tolerance), "version": __version__}
-    output.mkdir(parents=True, exist_ok=True)
+    depends_on = _depends_on(known, tolerance)
     parts = output / PARTS
     report = compute_files(generated, parts, compute, depends_on, n_jobs=1, part_size=PART_SIZE, pbar=pbar, with_properties=True)
-    table = pa.concat_tables([pq.read_table(part) for part in find_parts(parts)], promote_options="default")
+    return _measured(output, report, known, tolerance, settings, n_jobs=n_jobs, pbar=pbar)
+
+
+def evaluate_partitions(
+    client: Any,
+    inputs: str | Path | Iterable[str | Path],
+    output: str | Path,
+    reference: str | Path | None = None,
+    *,
+    tolerance: DuplicateTolerance | float | None = None,
+    settings: EvaluationSettings | None = None,
+    overwrite: bool = False,
+    pbar: bool = False,
+) -> EvaluationReport:
+    """Evaluate the generated crystals of a partitioned data set against an index, on a Dask cluster.
+
+    The workers say what there is to say of each crystal; each opens the index once. The measures of the set are computed here, on
+    all cores. What is resumed, what is kept and which errors are raised is as for :func:`featurize_partitions`.
+
+    Parameters
+    ----------
+    client, inputs, pbar
+        As for :func:`featurize_partitions`. Properties are read as by :func:`evaluate_files`.
+    output : str or Path
+        A folder that client and workers see; it is made, and gets what :func:`evaluate_files` writes.
+    reference : str or Path, optional
+        The folder of an index, where the workers see it; the embedded data by default, of which each worker has its own copy.
+    tolerance, settings
+        As for :func:`evaluate_crystals`.
+    overwrite : bool
+        Whether to write an evaluation that is there anew.
+
+    Returns
+    -------
+    EvaluationReport
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds an evaluation.
+    OSError
+        Partitions failed, each named in ``errors.jsonl`` of the folder ``parts``: the measures would be of a part of the set. The
+        same call tries them again.
+    FileNotFoundError, ValueError, BlockingIOError, TypeError, ImportError
+        As for :func:`featurize_partitions` and :func:`evaluate_crystals`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from dask.distributed import Client
+    >>> from matminer_grid import CrystalDissimilarity, build_index
+    >>> from matminer_grid.datasets import load_mp_elasticity_table
+    >>> from matminer_grid.pipeline import evaluate_partitions
+    >>> data = load_mp_elasticity_table()
+    >>> sites = CrystalDissimilarity(resolution="sites")
+    >>> with tempfile.TemporaryDirectory() as folder, Client(processes=False, dashboard_address=":0") as client:
+    ...     path = Path(folder)
+    ...     index = build_index(path / "index", data.crystals[:50], data.material_id[:50], dissimilarity=sites).path
+    ...     data.crystals[40:60].to_parquet(path / "some.parquet")
+    ...     report = evaluate_partitions(client, path / "some.parquet", path / "out", index)
+    >>> report.evaluation.measures.value["novel"].item()
+    0.5
+    """
+    output, tolerance = _checked(output, overwrite).absolute(), checked_tolerance(tolerance)
+    path = None if reference is None else Path(reference).absolute()
+    known = known_crystals(path, None, None)
+    manifest = [] if path is None else stamp(path / MANIFEST)
+    compute = partial(_rows_on_worker, reference=path, manifest=tuple(manifest), tolerance=tolerance)
+    depends_on = _depends_on(known, tolerance)
+    report = compute_partitions(client, inputs, output / PARTS, compute, depends_on, pbar=pbar, with_properties=True)
+    if report.failed_partitions:
+        file, reason = next(iter(report.failed_partitions.items()))
+        more = f", and {len(report.failed_partitions) - 1} more failed" if len(report.failed_partitions) > 1 else ""
+        raise OSError(f"{file}: {reason}{more}; the set can't be measured without them. The same call tries them again")
+    return _measured(output, report, known, tolerance, settings, pbar=pbar)
+
+
+def _checked(output: str | Path, overwrite: bool) -> Path:
+    """Make the folder; refuse one that holds an evaluation."""
+    output = Path(output)
+    if (output / MEASURES).exists() and not overwrite:
+        raise FileExistsError(f"{output}: the folder holds an evaluation already; remove it, or choose another folder")
+    output.mkdir(parents=True, exist_ok=True)
+    return output
+
+
+def _depends_on(known: KnownCrystals, tolerance: DuplicateTolerance | float) -> dict[str, Any]:
+    """Give what the rows depend on, as JSON has it."""
+    return {"known": known.fingerprint(), "tolerance": limits_of(tolerance), "version": __version__}
+
+
+def _measured(
+    output: Path,
+    report: Report,
+    known: KnownCrystals,
+    tolerance: DuplicateTolerance | float,
+    settings: EvaluationSettings | None,
+    *,
+    n_jobs: int | None = None,
+    pbar: bool = False,
+) -> EvaluationReport:
+    """Measure the set of which the parts are written, and write what was found in their place."""
+    settings = EvaluationSettings() if settings is None else settings
+    table = pa.concat_tables([pq.read_table(part) for part in find_parts(output / PARTS)], promote_options="default")
     if len(table) == 0:
         raise ValueError(f"none of the {report.n_failed} generated crystals can be evaluated; {report.errors_file} says why")
     crystals, frame = CrystalTable.from_arrow(table), table.drop_columns([*REQUIRED, *OPTIONAL]).to_pandas()
     if frame["energy_above_hull"].isna().all():
         frame = frame.drop(columns="energy_above_hull")
-    described = known.dissimilarity.describe(crystals, n_jobs=n_jobs)
-    found = evaluate_set(frame, crystals, described, known, tolerance, settings, n_jobs=n_jobs, pbar=pbar)
-    return EvaluationReport(found, _write(output, crystals, found, report, depends_on))
+    found = evaluate_set(frame, crystals, known, tolerance, settings, n_jobs=n_jobs, pbar=pbar)
+    return EvaluationReport(found, _write(output, crystals, found, report, _depends_on(known, tolerance)))
+
+
+@lru_cache(maxsize=2)
+def _known_once(reference: Path | None, manifest: tuple[int, ...]) -> KnownCrystals:  # noqa: ARG001  an index that grew is another
+    return known_crystals(reference, None, 1)
+
+
+def _rows_on_worker(
+    structures: list[StructureBatch], reference: Path | None, manifest: tuple[int, ...], tolerance: DuplicateTolerance | float
+) -> tuple[pa.Table, list[list[str]]]:
+    return _rows(structures, _known_once(reference, manifest), tolerance, 1)
 
 
 def _rows(
@@ -156,9 +267,9 @@ def _rows(
 ) -> tuple[pa.Table, list[list[str]]]:
     """Give the crystals with what is said of them, and name and error of those that could not be compared."""
     names, read, unread = stack(structures)
-    crystals, described, failed = describe_valid(known.dissimilarity, read, n_jobs)
+    crystals, _, failed = describe_valid(known.dissimilarity, read, n_jobs)
     kept, errors = sort_out(names, unread, failed)
-    frame = crystal_rows(crystals, described, known, tolerance, n_jobs=n_jobs)
+    frame = crystal_rows(crystals, known, tolerance, n_jobs=n_jobs)
     of_files = stacked(structures, "properties")
     rows = np.delete(np.arange(len(names)), list(unread))
     rows = np.delete(rows, list(failed))

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from matminer_grid.crystals.table import CrystalTable
-    from matminer_grid.similarity.described import DescribedCrystals
     from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
     from matminer_grid.similarity.evaluation_settings import Measure
 
@@ -144,16 +143,16 @@ def evaluate_crystals(
     energies = None if energy_above_hull is None else np.asarray(energy_above_hull, np.float64)
     if energies is not None and energies.shape != (len(structures),):
         raise ValueError(f"energy_above_hull must have one number for each of {len(structures)} crystals, not {energies.shape}")
-    crystals, described, errors = describe_valid(known.dissimilarity, structures, n_jobs)
+    crystals, _, errors = describe_valid(known.dissimilarity, structures, n_jobs)
     if len(crystals) == 0:
         row, error = next(iter(errors.items()))
         raise ValueError(f"none of the {len(structures)} generated crystals can be evaluated; row {row}: {error}")
     rows = np.delete(np.arange(len(structures)), list(errors))
-    frame = crystal_rows(crystals, described, known, tolerance, n_jobs=n_jobs, pbar=pbar)
+    frame = crystal_rows(crystals, known, tolerance, n_jobs=n_jobs, pbar=pbar)
     frame.insert(0, "name", rows.astype(str))
     if energies is not None:
         frame["energy_above_hull"] = energies[rows]
-    found = evaluate_set(frame, crystals, described, known, tolerance, settings, n_jobs=n_jobs, pbar=pbar)
+    found = evaluate_set(frame, crystals, known, tolerance, settings, n_jobs=n_jobs, pbar=pbar)
     found.errors.update({row: str(error) for row, error in errors.items()})
     return found
 
@@ -174,7 +173,6 @@ def known_crystals(reference: Any, dissimilarity: CrystalDissimilarity | None, n
 def evaluate_set(
     frame: pd.DataFrame,
     crystals: CrystalTable,
-    described: DescribedCrystals,
     known: KnownCrystals,
     tolerance: DuplicateTolerance | float,
     settings: EvaluationSettings,
@@ -184,6 +182,7 @@ def evaluate_set(
 ) -> Evaluation:
     """Group the crystals of which :func:`crystal_rows` gave the rows, and measure their set."""
     rng = np.random.default_rng(settings.seed)
+    described = known.dissimilarity.describe(crystals, n_jobs=n_jobs)
     if isinstance(tolerance, DuplicateTolerance):
         same = find_duplicates(crystals, tolerance, n_jobs=n_jobs, pbar=pbar)
     else:

@@ -9,7 +9,7 @@ import pandas as pd
 from pymatgen.core import Composition
 from sklearn.base import clone
 
-from matminer_grid._threads import in_threads, n_threads, new_flag
+from matminer_grid._threads import in_threads, n_threads, new_flag, progress_bar
 from matminer_grid.kernels.sites import site_dissimilarities, site_plan
 from matminer_grid.similarity.evaluation_checks import check_crystals
 from matminer_grid.similarity.evaluation_distributions import densities, numbers_of_elements, volumes_per_atom
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 PAIRS_AT_ONCE = 512
 """Pairs that a thread evaluates in one go."""
 
+AT_ONCE = 500
+"""Generated crystals that are described, and their nearest known ones searched, in one go."""
+
 MARGIN = 3.0
 """Of novel crystals it is told which tolerance makes them so, where one known crystal is within so many times the tolerance."""
 
 
 def crystal_rows(
     crystals: CrystalTable,
-    described: DescribedCrystals,
     known: KnownCrystals,
     tolerance: DuplicateTolerance | float,
     *,
@@ -46,9 +48,7 @@ def crystal_rows(
     Parameters
     ----------
     crystals : CrystalTable
-        N valid crystals.
-    described : DescribedCrystals
-        The same, as the dissimilarity of the known ones compares them.
+        N valid crystals, which the dissimilarity of the known ones can describe.
     known : KnownCrystals
     tolerance : DuplicateTolerance or float
         How far a known crystal of the same composition may be that makes a crystal known.
@@ -67,15 +67,21 @@ def crystal_rows(
             "density": densities(crystals),
         }
     )
-    parts = [properties, check_crystals(crystals), nearest_known(crystals, described, known, n_jobs, pbar)]
-    return pd.concat([*parts, known_as(crystals, described, known, tolerance, n_jobs)], axis=1)
+    starts = range(0, len(crystals), AT_ONCE)
+    nearest = [pd.DataFrame()]
+    with progress_bar(desc="nearest known crystals", total=len(crystals), disable=not pbar) as bar:
+        for some in (crystals[start : start + AT_ONCE] for start in starts):
+            nearest.append(nearest_known(some, known, n_jobs))
+            bar.update(len(some))
+    same = known_as(crystals, known, tolerance, n_jobs)
+    known.release()
+    return pd.concat([properties, check_crystals(crystals), pd.concat(nearest, ignore_index=True), same], axis=1)
 
 
-def nearest_known(
-    crystals: CrystalTable, described: DescribedCrystals, known: KnownCrystals, n_jobs: int | None = None, pbar: bool = False
-) -> pd.DataFrame:
+def nearest_known(crystals: CrystalTable, known: KnownCrystals, n_jobs: int | None = None) -> pd.DataFrame:
     """Find the nearest known crystal of each, with the parts of the dissimilarity."""
-    distances, rows = known.search.kneighbors(described, 1, pbar=pbar)
+    described = known.dissimilarity.describe(crystals, n_jobs=n_jobs)
+    distances, rows = known.search.kneighbors(described, 1)
     distances, rows = distances[:, 0], rows[:, 0]
     others = known.take(rows)
     dissimilarity = known.dissimilarity
@@ -134,14 +140,10 @@ def pair_dissimilarities(
 
 
 def known_as(
-    crystals: CrystalTable,
-    described: DescribedCrystals,
-    known: KnownCrystals,
-    tolerance: DuplicateTolerance | float,
-    n_jobs: int | None = None,
+    crystals: CrystalTable, known: KnownCrystals, tolerance: DuplicateTolerance | float, n_jobs: int | None = None
 ) -> pd.DataFrame:
     """Find the known crystal that each is the same as, of several the nearest, None for novel ones; and which tolerance decided."""
-    pairs = pairs_with_known(crystals, described, known, tolerance, n_jobs)
+    pairs = pairs_with_known(crystals, known, tolerance, n_jobs)
     pairs = pairs[np.argsort(pairs.ratios, kind="stable")]
     rows, first = np.unique(pairs.rows[:, 0], return_index=True)  # the nearest of each
     nearest = pairs[first]
@@ -152,16 +154,12 @@ def known_as(
 
 
 def pairs_with_known(
-    crystals: CrystalTable,
-    described: DescribedCrystals,
-    known: KnownCrystals,
-    tolerance: DuplicateTolerance | float,
-    n_jobs: int | None = None,
+    crystals: CrystalTable, known: KnownCrystals, tolerance: DuplicateTolerance | float, n_jobs: int | None = None
 ) -> CrystalPairs:
     """Find the known crystals of the composition of each within three times a tolerance."""
     if isinstance(tolerance, DuplicateTolerance):
-        return find_pairs(crystals, known.crystals, tolerance, margin=MARGIN, n_jobs=n_jobs)
-    distances, found = known.search.radius_neighbors(described, MARGIN * tolerance)
+        return find_pairs(crystals, known.keyed, tolerance, margin=MARGIN, n_jobs=n_jobs)
+    distances, found = known.search.radius_neighbors(crystals, MARGIN * tolerance)
     queries = np.repeat(np.arange(len(crystals)), [len(rows) for rows in found])
     rows = np.concatenate([np.empty(0, np.int64), *found])
     apart = np.abs(composition_keys(crystals)[queries] - composition_keys(known.take(rows)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from matminer_grid._validation import without_row
 from matminer_grid.crystals.composition import cumulative_fractions
 from matminer_grid.crystals.inputs import as_crystals
 from matminer_grid.crystals.table import CrystalTable, read_structures
@@ -20,6 +22,7 @@ from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked
 from matminer_grid.similarity.embedded import embedded_search
 from matminer_grid.similarity.evaluation_coverage import Points
 from matminer_grid.similarity.index import CrystalIndex, to_parameters
+from matminer_grid.similarity.near_pairs import Keyed
 from matminer_grid.similarity.search import EMDSearch
 
 if TYPE_CHECKING:
@@ -173,6 +176,11 @@ class KnownCrystals:
         """All of them; those of an index are mapped into memory, if they were added to it in one go."""
         return self.search.references_.table if self._crystals is None else self._crystals
 
+    @cached_property
+    def keyed(self) -> Keyed:
+        """All of them with what they are sorted by before others are compared with them."""
+        return Keyed.of(self.crystals)
+
     @property
     def ids(self) -> list[str]:
         """The ids of all."""
@@ -191,6 +199,11 @@ class KnownCrystals:
         if self._crystals is None:
             return self.dissimilarity.describe(self.take(rows), n_jobs=self.search.n_jobs)
         return self.search.references_[rows]
+
+    def release(self) -> None:
+        """Let go of the memory that crystals of an index take until they are looked at again."""
+        if isinstance(self.search.references_, CrystalIndex):
+            self.search.references_.release()
 
     def blocks(self) -> Iterator[CrystalTable]:
         """Give all of them, some at a time, in the order of their rows."""
@@ -258,15 +271,11 @@ def _described(
         return dissimilarity.describe(table, n_jobs=n_jobs), {}
     except (TypeError, ValueError) as error:
         if len(table) == 1:
-            return dissimilarity.describe(table[:0]), {0: _without_row(error)}
+            return dissimilarity.describe(table[:0]), {0: type(error)(without_row(str(error)))}
     middle = len(table) // 2
     first, failed = _described(dissimilarity, table[:middle], n_jobs)
     second, later = _described(dissimilarity, table[middle:], n_jobs)
     return DescribedCrystals.concatenate([first, second]), failed | {middle + row: error for row, error in later.items()}
-
-
-def _without_row(error: Exception) -> Exception:
-    return type(error)(str(error).removeprefix("row 0 ").removeprefix("row 0: "))
 
 
 def _distinct(ids: Any, rows: NDArray[np.int64]) -> Any:

@@ -45,6 +45,14 @@ def _keys(crystals: CrystalTable) -> NDArray[np.float64]:
     return sums[:, :3] / sums[:, 3:]
 
 
+def near_rows(keys: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Give the rows of keys (n, 3) that are those of one of the wanted compositions (m, 3), ascending."""
+    if len(wanted) == 0:
+        return np.empty(0, np.int64)
+    apart, _ = cKDTree(wanted).query(keys, distance_upper_bound=SAME_COMPOSITION)
+    return np.nonzero(np.isfinite(apart))[0]
+
+
 def formula_labels(keys: NDArray[np.float64]) -> NDArray[np.int64]:
     """Give a number to each composition: equal ones, shape (n,), for equal compositions with the keys (n, 3)."""
     distinct, rows = np.unique(keys.round(DIGITS), axis=0, return_inverse=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pyarrow as pa
 
+from matminer_grid._platform import release_pages
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.featurizers.grid import GRIDFeaturizer
 from matminer_grid.similarity.clusters import Clusters
@@ -63,7 +64,7 @@ class CrystalIndex:
     """
 
     at_once = 4  # as :class:`~matminer_grid.similarity.exact.References` has it
-    queries_at_once = 64  # whose references are described together
+    queries_at_once = 32  # whose references are described together
 
     def __init__(self, path: str | Path, *, contents: bool = True) -> None:
         self.path = Path(path)
@@ -99,6 +100,12 @@ class CrystalIndex:
         """All crystals; mapped, if they were added in one go."""
         tables = [part.crystals for part in self._parts]
         return tables[0] if len(tables) == 1 else CrystalTable.concatenate(tables)
+
+    def release(self) -> None:
+        """Let go of the memory that was mapped to crystals and vectors, until they are read again."""
+        for part in self._parts:
+            for array in (*vars(part.crystals).values(), *vars(part.clusters).values()):
+                release_pages(array)
 
     def ids(self, rows: NDArray[np.int64]) -> list[str]:
         """Give the ids of some of the crystals."""

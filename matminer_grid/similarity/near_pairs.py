@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from matminer_grid.kernels.sites import parts_of_pairs
 from matminer_grid.similarity.described import DescribedCrystals
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity, checked_dissimilarity, structures_as_table
 from matminer_grid.similarity.evaluation_distributions import volumes_per_atom
-from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys, formula_labels
+from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys, formula_labels, near_rows
 from matminer_grid.similarity.grid_index import TIE
 from matminer_grid.similarity.index import CrystalIndex
 from matminer_grid.similarity.search import EMDSearch
@@ -119,8 +120,7 @@ def find_pairs(
         raise ValueError(
             "a tolerance by parts has a dissimilarity of its own; give a dissimilarity only beside a single number as the tolerance"
         )
-    left = with_volumes(A)
-    right = None if B is None else with_volumes(B)
+    left, right = Keyed.of(A), None if B is None else Keyed.of(B)
     limits = {name: margin * limit if limit else 0.0 for name, limit in limits_of(tolerance).items()}
     rows, parts = _Sweep(left, right, limits, same_formula, n_jobs).run(pbar)
     order = np.lexsort((rows[:, 1], rows[:, 0]))
@@ -158,7 +158,8 @@ def all_pairs(
 def all_between(a: CrystalTable, b: CrystalTable | None, tolerance: DuplicateTolerance, n_jobs: int | None) -> CrystalPairs:
     """Compare all pairs of equal formulas by parts, of one set or of two, however far apart."""
     limits = dict.fromkeys(limits_of(tolerance), np.inf)
-    return CrystalPairs(*_Sweep(a, b, limits, True, n_jobs).run(False), tolerance)
+    keyed = Keyed.of(a), None if b is None else Keyed.of(b)
+    return CrystalPairs(*_Sweep(*keyed, limits, True, n_jobs).run(False), tolerance)
 
 
 def _by_dissimilarity(
@@ -195,28 +196,46 @@ def _keys(crystals: Any) -> FloatArray:
     return crystals.compositions
 
 
+@dataclass(frozen=True, eq=False)
+class Keyed:
+    """N crystals with what they are sorted by: keys of compositions (N, 3), and volumes a site in Å³ (N,)."""
+
+    crystals: CrystalTable
+    keys: FloatArray
+    volumes: FloatArray
+
+    @classmethod
+    def of(cls, crystals: Any) -> Keyed:
+        """Check structures, and compute what they are sorted by; what has been computed is taken as it is."""
+        if isinstance(crystals, Keyed):
+            return crystals
+        table = with_volumes(crystals)
+        return cls(table, composition_keys(table), volumes_per_atom(table))
+
+
 class _Sweep:
     """Crystals in the order of their formulas and volumes, each with the range of those that it may be the same as."""
 
-    def __init__(
-        self, a: CrystalTable, b: CrystalTable | None, limits: dict[str, float], same_formula: bool, n_jobs: int | None
-    ) -> None:
+    def __init__(self, a: Keyed, b: Keyed | None, limits: dict[str, float], same_formula: bool, n_jobs: int | None) -> None:
         self.limits, self.n_jobs = limits, n_jobs
         self.dissimilarity = by_parts()
         self.weights = self.dissimilarity.site_weights
-        self.sides = (a, a if b is None else b)
-        self.volumes = [volumes_per_atom(one) for one in ((a,) if b is None else (a, b))]
-        keys = [composition_keys(one) for one in ((a,) if b is None else (a, b))]
+        self.sides = (a.crystals, a.crystals if b is None else b.crystals)
+        self.volumes = [one.volumes for one in ((a,) if b is None else (a, b))]
+        every = np.arange(len(self.sides[1]))
+        rows = near_rows(b.keys, a.keys) if b is not None and same_formula else every  # of few formulas among many
+        keys = [a.keys] if b is None else [a.keys, b.keys[rows]]
         labels = formula_labels(np.concatenate(keys)) if same_formula else np.zeros(sum(map(len, keys)), np.int64)
-        logs = np.log(np.concatenate(self.volumes))
+        logs = np.log(a.volumes if b is None else np.concatenate((a.volumes, b.volumes[rows])))
         width = float(np.ptp(logs)) if len(logs) else 0.0
         reach = min(float(np.log1p(limits["volume"])), width) + SLACK
         places = labels * (width + reach + 1) + logs  # formulas lie farther apart than their volumes reach
-        own, other = places[: len(a)], places[len(a) :] if b is not None else places
+        own, other = places[: len(a.keys)], places[len(a.keys) :] if b is not None else places
         self.own_order, self.order = np.argsort(own, kind="stable"), np.argsort(other, kind="stable")
         own, other = own[self.own_order], other[self.order]
+        self.order = rows[self.order]
         self.last = np.searchsorted(other, own + reach, side="right")
-        self.first = np.arange(1, len(a) + 1) if b is None else np.searchsorted(other, own - reach)
+        self.first = np.arange(1, len(own) + 1) if b is None else np.searchsorted(other, own - reach)
         self._leave_out_alone(b is None)
 
     def _leave_out_alone(self, one_set: bool) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.sparse
 import scipy.spatial.distance
 import scipy.stats
 from hypothesis import given
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from matminer_grid import CrystalTable, EvaluationSettings
+from matminer_grid import CrystalDissimilarity, CrystalTable, EvaluationSettings
+from matminer_grid.similarity import evaluation_measures
 from matminer_grid.similarity.evaluation_checks import charge_balance, check_crystals
 from matminer_grid.similarity.evaluation_coverage import Points, find_coverage
 from matminer_grid.similarity.evaluation_distributions import (
@@ -60,6 +62,37 @@ def test_vendi_is_that_of_the_definition(n, seed):
     assert vendi_score(kernel) == pytest.approx(naive.vendi(kernel), rel=1e-8)
     assert 1 <= vendi_score(kernel) <= n + 1e-9
     assert vendi_score(np.tile(kernel, (2, 2))) == pytest.approx(vendi_score(kernel), rel=1e-6)  # each crystal twice
+
+
+def test_vendi_of_sparse_kernels():
+    small = scipy.sparse.csr_array(kernel_of(points(30, np.random.default_rng(0))))
+    assert vendi_score(small) == pytest.approx(naive.vendi(small.toarray()), rel=1e-8)
+    assert vendi_score(scipy.sparse.eye_array(1500, format="csr")) == pytest.approx(1500, rel=1e-9)
+    assert vendi_score(scipy.sparse.csr_array(np.ones((1001, 1001)))) == pytest.approx(1, rel=1e-9)
+    rng = np.random.default_rng(3)
+    for width in (1.0, 30.0, 1000.0):  # from collapsed to diverse
+        kernel = kernel_of(rng.random((1001, 2)) * width)
+        sparse = scipy.sparse.csr_array(np.where(kernel > np.exp(-9), kernel, 0))
+        assert [vendi_score(sparse, seed) for seed in range(2)] == pytest.approx([naive.vendi(kernel)] * 2, rel=0.02)
+    groups = scipy.sparse.block_diag([np.ones((size, size)) for size in (1, 5, 50, 100)] + [np.eye(900)], format="csr")
+    assert vendi_score(groups) == pytest.approx(naive.vendi(groups.toarray()), rel=0.02)
+
+
+def test_large_sets_are_sampled_less_where_many_are_alike(monkeypatch, sample):
+    dissimilarity = CrystalDissimilarity(resolution="sites")
+    described = dissimilarity.describe(sample[:60])
+    rng = np.random.default_rng(0)
+    dense = evaluation_measures.alike(described, dissimilarity)
+    exact = vendi_score(dense)
+    monkeypatch.setattr(evaluation_measures, "DENSE", 20)
+    rows, kernel = evaluation_measures.sampled_kernel(described, dissimilarity, 50, rng)
+    assert (len(rows), kernel.shape, scipy.sparse.issparse(kernel)) == (50, (50, 50), True)
+    np.testing.assert_allclose(kernel.toarray(), dense[np.ix_(rows, rows)], atol=1e-9)
+    _, kernel = evaluation_measures.sampled_kernel(described, dissimilarity, 100, rng)
+    assert vendi_score(kernel) == pytest.approx(exact, rel=0.01)
+    monkeypatch.setattr(evaluation_measures, "MOST_ALIKE", 10)
+    rows, kernel = evaluation_measures.sampled_kernel(described, dissimilarity, 50, rng)
+    assert (len(rows), scipy.sparse.issparse(kernel)) == (20, False)
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 2**32 - 1))

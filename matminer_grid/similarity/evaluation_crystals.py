@@ -73,6 +73,7 @@ def crystal_rows(
         for some in (crystals[start : start + AT_ONCE] for start in starts):
             nearest.append(nearest_known(some, known, n_jobs))
             bar.update(len(some))
+    known.release()
     same = known_as(crystals, known, tolerance, n_jobs)
     known.release()
     return pd.concat([properties, check_crystals(crystals), pd.concat(nearest, ignore_index=True), same], axis=1)

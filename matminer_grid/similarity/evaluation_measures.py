@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 
 from matminer_grid.similarity.evaluation_coverage import find_coverage
 from matminer_grid.similarity.evaluation_crystals import pair_dissimilarities
@@ -42,8 +43,14 @@ if TYPE_CHECKING:
     from matminer_grid.similarity.evaluation_known import KnownCrystals
     from matminer_grid.similarity.evaluation_settings import EvaluationSettings, Shares
 
-ALIKE_RADIUS = 12.0
-"""Dissimilarity beyond which exp(-D), below 1e-5, counts as 0 in the Vendi score, whose logarithm changes by its square."""
+ALIKE_RADIUS = 9.0
+"""Dissimilarity beyond which exp(-D), about 1e-4, counts as 0 in the Vendi score, whose logarithm changes by its square."""
+
+DENSE = 2000
+"""Crystals whose similarities are held as a full matrix, at most, and all its eigenvalues computed."""
+
+MOST_ALIKE = 2_000_000
+"""Similarities above 0 that are looked for, about: where many crystals are alike, fewer are taken."""
 
 HALVES = 50
 """Draws of halves for an interval."""
@@ -98,7 +105,8 @@ def own_measures(
     The continuous uniqueness is :math:`\frac{1}{n (n - 1)} \sum_{i \ne j} d_{ij} / (1 + d_{ij})`, after arXiv 2510.12405, over
     all pairs, of the site dissimilarity mapped to [0, 1); of a random sample of pairs where there are more than `n_pairs`.
 
-    The Vendi score's kernel is exp(-D). Of more than `vendi_sample` crystals a random sample of that size is taken; "vendi_share"
+    The Vendi score's kernel is exp(-D). Of more than `vendi_sample` crystals a random sample of that size is taken, and a smaller
+    one, of no less than 2,000, where so many are alike that more than some 2,000,000 similarities would be computed; "vendi_share"
     is the score over the number of crystals that it was computed from.
     """
     n = len(described)
@@ -120,8 +128,7 @@ def own_measures(
     interval = half_interval(float(apart.mean()), mean_of, (n,), draws, rng)
     basis = "; halves of the generated are drawn"
     uniqueness = Measure("continuous_uniqueness", float(apart.mean()), *interval, of_pairs + basis)
-    rows = sample_rows(n, settings.vendi_sample, rng)
-    kernel = alike(described[rows], dissimilarity, n_jobs)
+    rows, kernel = sampled_kernel(described, dissimilarity, settings.vendi_sample, rng, n_jobs)
     score = vendi_score(kernel)
     low, high = half_interval(np.log(score), lambda half: np.log(vendi_score(kernel[np.ix_(half, half)])), (len(rows),), draws, rng)
     basis = f"{sample_text(len(rows), n, 'generated')}{basis}"
@@ -129,13 +136,35 @@ def own_measures(
     return [uniqueness, Measure("vendi", score, float(np.exp(low)), float(np.exp(high)), basis), share]
 
 
-def alike(described: DescribedCrystals, dissimilarity: CrystalDissimilarity, n_jobs: int | None = None) -> NDArray[np.float64]:
-    """Give exp(-D) of all pairs, shape (n, n), 0 where D is above 12."""
-    kernel = np.eye(len(described))
-    distances, rows = EMDSearch(dissimilarity, n_jobs=n_jobs).fit(described).radius_neighbors(radius=ALIKE_RADIUS)
-    for own, apart, others in zip(kernel, distances, rows, strict=True):
-        own[others] = np.exp(-apart)
-    return kernel
+def sampled_kernel(
+    described: DescribedCrystals,
+    dissimilarity: CrystalDissimilarity,
+    most: int,
+    rng: np.random.Generator,
+    n_jobs: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | scipy.sparse.csr_array]:
+    """Give the rows of at most so many crystals, and exp(-D) of all their pairs: a sparse matrix above 2,000."""
+    rows = sample_rows(len(described), min(most, DENSE), rng)
+    kernel = alike(described[rows], dissimilarity, n_jobs)
+    n = min(len(described), most)
+    if n > DENSE:
+        density = np.count_nonzero(kernel) / kernel.size
+        n = min(n, max(DENSE, int(np.sqrt(MOST_ALIKE / density))))
+        rows = sample_rows(len(described), n, rng)
+        kernel = alike(described[rows], dissimilarity, n_jobs)
+    return rows, kernel
+
+
+def alike(
+    described: DescribedCrystals, dissimilarity: CrystalDissimilarity, n_jobs: int | None = None
+) -> NDArray[np.float64] | scipy.sparse.csr_array:
+    """Give exp(-D) of all pairs, shape (n, n), 0 where D is above 9; sparse for more than 2,000 crystals."""
+    n = len(described)
+    distances, found = EMDSearch(dissimilarity, n_jobs=n_jobs).fit(described).radius_neighbors(radius=ALIKE_RADIUS)
+    rows = np.repeat(np.arange(n), [len(one) for one in found])
+    similarities = np.exp(-np.concatenate(distances)), (rows, np.concatenate(found))
+    kernel = scipy.sparse.csr_array(similarities, shape=(n, n)) + scipy.sparse.eye_array(n, format="csr")
+    return kernel if n > DENSE else kernel.toarray()
 
 
 def _pairs(n: int, most: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -24,8 +24,8 @@ class EvaluationSettings:
         Most crystals of each set, drawn at random, for what needs the dissimilarities of all pairs: transport and MMD.
     space_group_sample : int, default 200
         Most crystals of each set for space groups, which take spglib up to 40 ms a crystal.
-    vendi_sample : int, default 2000
-        Most crystals for the Vendi score.
+    vendi_sample : int, default 10_000
+        Most crystals for the Vendi score; above 2,000 its eigenvalues are estimated.
     n_pairs : int, default 50_000
         Most pairs for the continuous uniqueness.
     structure_radius : float, default 0.1
@@ -51,7 +51,7 @@ class EvaluationSettings:
 
     sample: int = 300
     space_group_sample: int = 200
-    vendi_sample: int = 2000
+    vendi_sample: int = 10_000
     n_pairs: int = 50_000
     structure_radius: float = 0.1
     composition_radius: float = 1.0

@@ -209,6 +209,7 @@ class KnownCrystals:
         """Give all of them, some at a time, in the order of their rows."""
         for start in range(0, len(self), BLOCK):
             yield self.take(np.arange(start, min(start + BLOCK, len(self))))
+            self.release()
 
     def points(self) -> Iterator[tuple[NDArray[np.int64], Points]]:
         """Give all of them as coverage compares them, some at a time, each time with their rows."""
@@ -223,6 +224,7 @@ class KnownCrystals:
                 bounds = clusters.vectors[part, : scales.size]
                 structures = bounds / scales if are_bounded else mean_distances(self.described(rows))
                 yield rows, Points(structures, cumulative_fractions(self.take(rows)))
+                self.release()
             first += len(clusters)
 
     def fingerprint(self) -> str:

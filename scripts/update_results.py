@@ -31,6 +31,7 @@ KEPT = {
     "model": ("target", "entries", "cv", "mean", "folds"),
     "parameters": ("entries", "folds", "seed", "rows"),
     "properties": ("properties", "aims"),
+    "prototype_pairs": ("crystals", "limits", "ranges"),
     "sets": ("references", "copies", "pairs", "methods", "carbon", "scale", "claims"),
     "sites": ("pairs", "judged", "curves", "nearest", "times"),
     "soak": ("minutes", "busy processes a core", "crystals", "counts", "wrong", "steady", "broken"),
@@ -194,6 +195,12 @@ def properties(content: dict[str, Any]) -> list[str]:
     return parts
 
 
+def prototype_pairs(content: dict[str, Any]) -> list[str]:
+    """Make the table of benchmarks.prototype_pairs."""
+    limits = " and ".join(f"{name} {limit:g}" for name, limit in content["limits"].items())
+    return [f"{content['crystals']:,} crystals of at most 12 atoms; tolerance {limits}.", markdown(pd.DataFrame(content["ranges"]))]
+
+
 def model(content: dict[str, Any]) -> list[str]:
     """Make the table of benchmarks.model: each score's mean over the folds."""
     rows = [{"score": header(name).replace("_", " "), "mean over the folds": value} for name, value in content["mean"].items()]
@@ -229,6 +236,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "model": model,
     "sites": sites,
     "sets": sets,
+    "prototype_pairs": prototype_pairs,
     "properties": properties,
     "soak": soak,
 }

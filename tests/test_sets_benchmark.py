@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import evaluation
+from benchmarks import evaluation, prototype_pairs
 from benchmarks._planted import CHANGED, KINDS, SAME, STRAIN, planted_copies
 from benchmarks._planted_methods import PARTS, Planted
 from benchmarks.scaling import ELEMENTS
@@ -104,3 +104,15 @@ def test_an_evaluation_against_an_index(tmp_path):
     results = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
     assert results["run"]["known that are found"] == 1
     assert results["run"]["known"] == 60
+
+
+def test_pairs_of_prototypes(tmp_path):
+    prototype_pairs.main(["--crystals", "40", "--judged", "3", "--output", str(tmp_path)])
+    results = json.loads((tmp_path / "prototype_pairs.json").read_text(encoding="utf-8"))
+    ranges = results["ranges"]
+    assert len(ranges) == len(prototype_pairs.EDGES) - 1
+    assert all(row["judged"] == min(3, row["pairs"]) for row in ranges)
+    assert ranges[0]["pairs"] > 0
+    assert ranges[0]["fit_anonymous agrees"] == ranges[0]["one space group"] == 1
+    with pytest.raises(SystemExit):
+        prototype_pairs.main(["--judged", "0", "--output", str(tmp_path)])

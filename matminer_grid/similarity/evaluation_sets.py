@@ -54,10 +54,11 @@ def vendi_score(kernel: NDArray[np.float64] | scipy.sparse.csr_array, seed: int 
     (1.0, 5.0)
     """
     with threadpool_limits(1, user_api="blas"):  # several are slower for small matrices, and much so on a busy machine
-        if scipy.sparse.issparse(kernel) and kernel.shape[0] > EXACT:
-            values, weights = _quadrature(kernel, np.random.default_rng(seed))
+        sparse = scipy.sparse.csr_array(kernel) if scipy.sparse.issparse(kernel) else None
+        if sparse is not None and sparse.shape[0] > EXACT:
+            values, weights = _quadrature(sparse, np.random.default_rng(seed))
         else:
-            values = scipy.linalg.eigvalsh(kernel.toarray() if scipy.sparse.issparse(kernel) else kernel, check_finite=False)
+            values = scipy.linalg.eigvalsh(kernel if sparse is None else sparse.toarray(), check_finite=False)
             weights = np.ones(len(values))
     values, weights = values[values > 0], weights[values > 0]
     total = weights @ values

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-SAME_PROTOTYPE = DuplicateTolerance(volume=inf, geometry=0.1, surroundings=0.3)
-"""How far crystals of one prototype may be apart, by default."""
+SAME_PROTOTYPE = DuplicateTolerance(volume=inf, geometry=0.06, surroundings=0.2)
+"""How far crystals of one prototype may be apart, by default; beyond, StructureMatcher soon agrees with no more than half."""
 
 SHARE_DIGITS = 6
 """Decimals of the shares of elements: what is equal to these is as frequent."""
@@ -59,7 +59,7 @@ def find_prototypes(
     ----------
     X : structures, as a list, tuple, array, Series, one-column DataFrame or CrystalTable; or CrystalIndex
     tolerance : DuplicateTolerance, optional
-        ``DuplicateTolerance(volume=inf, geometry=0.1, surroundings=0.3)`` by default.
+        ``DuplicateTolerance(volume=inf, geometry=0.06, surroundings=0.2)`` by default.
     linkage : {"complete", "average", "single"}
         As for :func:`find_duplicates`.
     n_jobs : int, optional

@@ -13,7 +13,7 @@ import pytest
 from matminer_grid import CrystalTable, EvaluationSettings, KnownCrystals, evaluate_crystals
 from matminer_grid.io import export_crystals, load_crystals
 from matminer_grid.pipeline import evaluate_files, evaluation
-from tests.test_cli import run
+from tests.commands import run
 
 QUICK = EvaluationSettings(sample=30, n_bootstrap=20, n_permutations=20)
 

@@ -19,6 +19,7 @@ import json
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from benchmarks._tables import show
 from benchmarks.moduli.task import CV_SEED
 from matminer_grid._files import replacing
 from matminer_grid.datasets import load_matminer_dataset, load_mp_elasticity_table
-from matminer_grid.models import GRIDKernelRegressor
+from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor
 
 if TYPE_CHECKING:
     import argparse
@@ -126,24 +127,26 @@ def file_problem(name: str, path: Path | None) -> Problem:
     """Read a task from the file of the user."""
     crystals, frame = load_matminer_dataset(name, path=path, download=False)
     task = TASKS[name]
-    values = frame[task.target].to_numpy(np.float64)
+    values = frame[task.target].to_numpy(bool if task.classes else np.float64)
     return Problem(crystals, values, official_folds(values, task.classes), task.log_target, task.classes)
 
 
 def run_fold(problem: Problem, fold: int) -> dict[str, Any]:
-    """Learn from all rows but those of a fold and predict these: predictions, intervals and what the model found."""
+    """Learn from all rows but those of a fold and predict these: values with intervals, or probabilities; and what was found."""
     test = problem.folds[fold]
     train = np.setdiff1d(np.arange(len(problem.y)), test)
+    kind = GRIDKernelClassifier if problem.classes else partial(GRIDKernelRegressor, log_target=problem.log_target)
     with CONSOLE.status("") as status:
-        model = GRIDKernelRegressor(log_target=problem.log_target, progress=status.update)
+        model = kind(progress=status.update)
         model.fit(problem.crystals[train], problem.y[train])
-    crystals = problem.crystals[test]
+    crystals, intervals = model.describe(problem.crystals[test]), {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # elements that this fold's training part lacks
-        intervals = {coverage: np.array(model.predict_interval(crystals, coverage)) for coverage in COVERAGES}
-        predicted = model.predict(crystals)
-    if problem.classes:
-        predicted = np.clip(predicted, 0, 1)
+        if problem.classes:
+            predicted = model.predict_proba(crystals)[:, 1]
+        else:
+            predicted = model.predict(crystals)
+            intervals = {coverage: np.array(model.predict_interval(crystals, coverage)) for coverage in COVERAGES}
     return {"predicted": predicted, "intervals": intervals, "weights": model.weights_, "noise": float(model.noise_.min())}
 
 
@@ -190,7 +193,7 @@ def submission(name: str, problem: Problem, folds: Folds, scores: dict[int, dict
         "version": MATBENCH_VERSION,
         "benchmark_name": "matbench_v0.1",
         "tasks": {name: task | {"results": results}},
-        "user_metadata": {"algorithm": "matminer-grid: GRIDKernelRegressor"},
+        "user_metadata": {"algorithm": f"matminer-grid: GRIDKernel{'Classifier' if problem.classes else 'Regressor'}"},
         "datestamp": datetime.now(UTC).strftime("%Y.%m.%d %H:%M.%S"),
     }
     return content | {"hash": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}

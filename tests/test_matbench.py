@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks import matbench
 from benchmarks.matbench import EMBEDDED, TASKS, embedded_problem, main, official_folds, official_scores
 from matminer_grid.datasets import load_mp_elasticity_table, matminer_data
-from matminer_grid.models import GRIDKernelRegressor
+from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor
 
 N = 120
 
@@ -77,7 +77,8 @@ def test_scores_by_hand():
 
 @pytest.mark.parametrize("name", ["matbench_phonons", "matbench_mp_is_metal"])
 def test_results_have_the_form_of_matbench(name, data_file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(matbench, "GRIDKernelRegressor", partial(GRIDKernelRegressor, tune_iterations=0))
+    for kind in (GRIDKernelRegressor, GRIDKernelClassifier):
+        monkeypatch.setattr(matbench, kind.__name__, partial(kind, tune_iterations=0))
     path, y = data_file(name, values(name)), values(name)
     arguments = [name, "--data", str(path), "--output", str(tmp_path / "out")]
     main([*arguments, "--fold", "1"])
@@ -101,6 +102,11 @@ def test_results_have_the_form_of_matbench(name, data_file, tmp_path, capsys, mo
         assert list(found["data"]) == [f"{prefix}-{row + 1:03d}" for row in test]
         predicted = np.array(list(found["data"].values()))
         assert found["scores"] == pytest.approx(official_scores(y[test].astype(float), predicted, TASKS[name].classes))
+    if TASKS[name].classes:  # probabilities
+        assert len(set(predicted)) > 20
+        assert 0 < predicted.min() < predicted.max() < 1
+        assert found["scores"]["rocauc"] > 0.6
+    assert content["user_metadata"]["algorithm"].endswith("Classifier" if TASKS[name].classes else "Regressor")
     assert (predicted >= 0).all()
     scores = json.loads((tmp_path / "out" / f"{name}_scores.json").read_text())
     assert scores["others"][0].keys() == {"fold", "rocauc" if TASKS[name].classes else "mae"}

@@ -36,8 +36,9 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
     ----------
     tune_samples : int, default 1200
         Number of training crystals in the search for weights.
-    tune_iterations : int, default 8
-        Steps of the search, twice; with 0 the weights stay where they start.
+    tune_iterations : int, default 0
+        Steps of the search, twice; with 0 the weights stay where they start. A search learns classes of some hundred crystals by
+        heart, so that what is predicted of each without it, by which probabilities are calibrated, is too good to be true.
     robust_rounds : int, default 0
         Times that the noise of each crystal is estimated anew; above 0, crystals of a class that their neighbours contradict lose
         their say.
@@ -80,7 +81,7 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
     >>> from matminer_grid.models import GRIDKernelClassifier
     >>> data = load_mp_elasticity_table()
     >>> kind = np.where(data.G_VRH < 0.57 * data.K_VRH, "ductile", "brittle")  # Pugh's rule
-    >>> model = GRIDKernelClassifier(tune_iterations=0).fit(data.crystals[:300], kind[:300])
+    >>> model = GRIDKernelClassifier().fit(data.crystals[:300], kind[:300])
     >>> model.classes_, model.predict_proba(data.crystals[:5]).shape
     (array(['brittle', 'ductile'], dtype='<U7'), (5, 2))
     """
@@ -89,7 +90,7 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
         self,
         *,
         tune_samples: int = 1200,
-        tune_iterations: int = 8,
+        tune_iterations: int = 0,
         robust_rounds: int = 0,
         n_local: int = 48,
         random_state: int = 0,

@@ -1,6 +1,7 @@
 """Models: scikit-learn's conventions, invariance, calibrated uncertainty, explanations that add up, bad input."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable
 from matminer_grid.datasets import load_mp_elasticity_table
+from matminer_grid.io import read_labelled
 from matminer_grid.kernels.manhattan import manhattan_tile
-from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor, GRIDNeighborsRegressor
+from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor, GRIDNeighborsClassifier, GRIDNeighborsRegressor
 from matminer_grid.models._extra import learn_scales, standardised
 from matminer_grid.models.default import cached_file, clean_rows, default_model
 from matminer_grid.models.learned import Learned, distinct
@@ -426,6 +428,48 @@ def test_several_targets_by_name(split, tmp_path):
     np.testing.assert_array_equal(quiet_predict(loaded, test[:4]), value)
     assert loaded.target_names_ == ["K", "shifted"]
     assert loaded.log_target_ == model.log_target_
+
+
+@pytest.mark.parametrize("size", [60, 200])
+def test_probabilities_are_better_than_shares_and_neighbors(size):
+    table = load_mp_elasticity_table()
+    rows = np.random.default_rng(2).permutation(clean_rows())[:500]
+    described = GRIDKernelClassifier().describe(table.crystals[rows])
+    K, G = table.K_VRH[rows], table.G_VRH[rows]
+    for kinds in (np.digitize(K, np.quantile(K, [0.4, 0.8])), (G < 0.57 * K).astype(int)):
+        losses = []
+        for seed in range(3):
+            order = np.random.default_rng(seed).permutation(len(rows))
+            train, test = order[:size], order[-250:]
+            ours = GRIDKernelClassifier().fit(described[train], kinds[train])
+            near = GRIDNeighborsClassifier(10, weights="distance").fit(described.crystals[train], kinds[train])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                found = [ours.predict_proba(described[test]), near.predict_proba(described.crystals[test])]
+            found.append(np.tile(np.bincount(kinds[train]) / size, (len(test), 1)))
+            of_the_true = [np.maximum(p[np.arange(len(test)), kinds[test]], 1e-6) for p in found]
+            losses.append([-np.log(p).mean() for p in of_the_true])
+        ours_mean, near_mean, share_mean = np.mean(losses, axis=0)
+        assert ours_mean < 0.98 * min(near_mean, share_mean)
+
+
+@pytest.mark.parametrize("name", ["K_VRH", "G_VRH", "band_gap"])
+@pytest.mark.parametrize("size", [40, 120])
+def test_the_logarithm_is_not_left_to_chance(name, size):
+    if name == "band_gap":
+        read = read_labelled(Path(__file__).parents[1] / "notebooks" / "data" / "band_gaps.parquet")
+        crystals, y = read.crystals, read.properties[name].to_numpy()
+    else:
+        table = load_mp_elasticity_table()
+        rows = np.nonzero((table.K_VRH > 1) & (table.G_VRH > 1) & (table.crystals.n_sites <= 8))[0][::12]
+        crystals, y = table.crystals[rows], getattr(table, name)[rows]
+    model = GRIDKernelRegressor(tune_iterations=0, robust_rounds=0)
+    described = model.describe(crystals)
+    for seed in range(3):
+        sample = np.random.default_rng(seed).permutation(len(y))[:size]
+        assert model.fit(described[sample], y[sample]).log_target_ is True, seed
+        upside_down = y[sample].max() + y[sample].min() - y[sample]  # a long lower tail
+        assert model.fit(described[sample], upside_down).log_target_ is False, seed
 
 
 def test_probabilities_are_calibrated(data):

@@ -58,4 +58,5 @@ def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     copy = Path(shutil.copy(path, tmp_path))
+    shutil.copytree(path.parent / "data", tmp_path / "data")
     check_outputs(execute(copy, tmp_path))

@@ -560,7 +560,9 @@ class TestErrorByDistance:
         assert plot_error_by_distance(distances, errors, ax=ax) is ax
 
     def test_fewer_crystals_than_bins(self):
-        ax = plot_error_by_distance([0.0, 3.0], [-4.0, 1.0], unit="eV")
+        ax = plot_error_by_distance([0.0, 3.0], [-4.0, 1.0], unit="", quantity="gap", label="Similarity")
+        assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("Similarity", "Error of the gap", "symlog")
+        assert plot_error_by_distance([0.2, 1.0], [4.0, 1.0], label="Similarity").get_xscale() == "linear"
         assert ax.lines[0].get_ydata().tolist() == [4.0, 1.0]
 
     @pytest.mark.parametrize(

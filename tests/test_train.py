@@ -142,6 +142,27 @@ def test_cross_validation_is_that_of_fit_and_predict(crystals):
     assert found.calibration()["observed"].is_monotonic_increasing
 
 
+def test_errors_by_similarity(crystals):
+    structures, K, _ = crystals
+    model = GRIDKernelRegressor()
+    copies = CrystalTable.concatenate([structures, structures[:20]])
+    found = cross_validate_model(model, copies, np.append(K, K[:20]), n_splits=4)
+    test = found.folds == 2
+    own = GRIDKernelRegressor().fit(copies[~test], found.truth[~test])
+    np.testing.assert_allclose(found.similarity[test], own.applicability(copies[test])["similarity"], atol=1e-6)
+    table = found.by_similarity(4)
+    assert table["crystals"].tolist() == [20] * 4
+    assert (table["similarity from"] <= table["to"]).all()
+    assert table["to"].iloc[-1] == pytest.approx(1)
+    assert table["MAE"].iloc[-1] < table["MAE"].iloc[0]
+    assert (table["MAE"] * table["crystals"]).sum() == pytest.approx(80 * found.scores()["MAE"])
+    assert table["within 95%"].mean() == pytest.approx(found.scores()["within 95%"])
+    with pytest.raises(ValueError, match="n_bins must be"):
+        found.by_similarity(0)
+    kinds = cross_validate_model(GRIDKernelClassifier(), structures, np.median(K) < K, n_splits=3)
+    assert 1 - kinds.by_similarity(3)["wrong"].mean() == pytest.approx(kinds.scores()["accuracy"])
+
+
 def test_groups_stay_together(crystals):
     structures, K, _ = crystals
     groups = np.arange(N) // 6
@@ -211,6 +232,7 @@ def test_train_keeps_the_same_crystals_in_one_fold(doubled, tmp_path):
     done = run("train", doubled, "--target", "K", "--folds", 2, "--groups", "distinct", "--report", page)
     assert f"2 folds; crystals that are the same in one fold, {N} groups" in done.stdout
     assert f"crystals that are the same in one fold, {N} groups" in page.read_text()
+    assert "Where it applies" in page.read_text()
     assert "crystals of one paper in one fold" in run("train", doubled, "--target", "K", "--folds", 2, "--groups", "paper").stdout
 
 
@@ -237,6 +259,7 @@ def test_train_and_predict(folder, tmp_path, name):
     assert told["crystals"] == N
     assert told["log_target"] is False
     assert next(iter(told["scores"])) == "MAE"
+    assert sum(row["crystals"] for row in told["by_similarity"]) == N
     assert picture.stat().st_size > 5000
     rock_salt().to(filename=str(tmp_path / "salt.cif"))
     done = run("predict", tmp_path / "salt.cif", "--model", model, "-k", 2, "--json")

@@ -326,6 +326,12 @@ def train_report(target: str, names: Sequence[str], crystals: CrystalTable, foun
         template="simple_white", meta="Observed against stated probabilities", xaxis_title="Stated", yaxis_title="Observed"
     )
     sections.append(Section("Can its intervals be trusted?", [drawn_as, calibration]))
+    alike = found.by_similarity()
+    what = (
+        "Errors of crystals by their similarity to the nearest one that was learned from: 1 is the same crystal, 0 one no nearer "
+        "than two drawn at random. Each row has as many crystals."
+    )
+    sections.append(Section("Where it applies", [what, _errors_by_similarity(alike, target), alike.round(4)]))
     cards = [
         card(
             names[row],
@@ -336,6 +342,20 @@ def train_report(target: str, names: Sequence[str], crystals: CrystalTable, foun
     ]
     sections.append(Section("Largest errors", [cards] if cards else ["There are none."]))
     return report_page(f"A model of {target}", sections)
+
+
+def _errors_by_similarity(alike: pd.DataFrame, target: str) -> Any:
+    """Draw the mean error of crystals against their mean similarity to what was learned from."""
+    import plotly.graph_objects as go
+
+    error = "MAE" if "MAE" in alike else "wrong"
+    middles = (alike["similarity from"] + alike["to"]) / 2
+    figure = go.Figure(go.Scatter(x=middles, y=alike[error], mode="lines+markers", name=error))
+    meta = f"Error of {target} against similarity"
+    figure.update_layout(
+        template="simple_white", meta=meta, xaxis_title="Similarity", yaxis_title=error, yaxis_rangemode="tozero", showlegend=False
+    )
+    return figure
 
 
 def _reduced(crystal: Crystal) -> str:

@@ -50,7 +50,7 @@ class Validation:
         ),
     ] = None
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw parity and calibration of the cross-validation: png, svg or pdf.")
+        Path | None, typer.Option(metavar="FILE", help="Draw parity, calibration and error against similarity: png, svg or pdf.")
     ] = None
     report: Report = None
 
@@ -278,6 +278,7 @@ def report(found: CrossValidation, known: Known, target: str, log: bool | None) 
         **({} if known.groups is None else {"groups": {"by": known.grouped_by, "number": known.n_groups}}),
         "scores": {name: float(f"{value:.6g}") for name, value in found.scores().items()},
         "calibration": found.calibration().round(4).to_dict("records"),
+        "by_similarity": found.by_similarity().map(lambda value: float(f"{value:.6g}")).to_dict("records"),
     }
 
 
@@ -294,17 +295,20 @@ def show(found: CrossValidation, known: Known, target: str, log: bool | None) ->
 
 
 def draw(found: CrossValidation, target: str, file: Path) -> None:
-    """Draw parity and calibration."""
+    """Draw parity, calibration, and error against similarity; of classes the last two."""
     from matplotlib.figure import Figure
 
-    from matminer_grid.plotting import plot_calibration, plot_parity
+    from matminer_grid.plotting import plot_calibration, plot_error_by_distance, plot_parity
 
     calibration = found.calibration()
     classes = found.classes is not None
-    figure = Figure(figsize=(4.6 if classes else 9.6, 4.4), layout="constrained")
-    *parity, right = figure.subplots(1, 1 if classes else 2, squeeze=False)[0]
+    figure = Figure(figsize=(9.6 if classes else 14.0, 4.4), layout="constrained")
+    *parity, middle, right = figure.subplots(1, 2 if classes else 3, squeeze=False)[0]
     for ax in parity:
         plot_parity(found.truth, found.predicted, ax=ax, unit="", quantity=target)
     what = "of the class" if classes else "within the interval"
-    plot_calibration(calibration["stated"], calibration["observed"], ax=right, what=what)
-    figure.savefig(file, dpi=150)
+    plot_calibration(calibration["stated"], calibration["observed"], ax=middle, what=what)
+    errors = (found.predicted != found.truth).astype(float) if classes else found.predicted - found.truth
+    label = "Similarity to the nearest training crystal"
+    plot_error_by_distance(found.similarity, errors, ax=right, unit="", quantity=target, label=label)
+    figure.savefig(file, dpi=110)

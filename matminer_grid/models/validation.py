@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from matminer_grid.models._featurized import FeaturizedCrystals
+    from matminer_grid.models.base import Extra, KernelModel
     from matminer_grid.models.classifier import GRIDKernelClassifier
     from matminer_grid.models.kernel import GRIDKernelRegressor
 
@@ -52,6 +54,9 @@ class CrossValidation:
         The median, or the commonest class, of the training part: what a model must beat.
     folds : ndarray of shape (n,)
         The fold that each crystal was tested in, from 0.
+    similarity : ndarray of shape (n,)
+        To the nearest crystal of the training part, as `applicability` gives it: 1 for the same crystal, 0 for one no nearer than
+        two training crystals drawn at random.
     lower, upper : ndarray of shape (n, 10), or None for a classifier
         Ends of the intervals of the coverages LEVELS.
     probabilities : ndarray of shape (n, n_classes), or None for a regressor
@@ -64,6 +69,7 @@ class CrossValidation:
     predicted: NDArray[Any]
     reference: NDArray[Any]
     folds: NDArray[np.int64]
+    similarity: FloatArray
     lower: FloatArray | None = None
     upper: FloatArray | None = None
     probabilities: FloatArray | None = None
@@ -116,6 +122,38 @@ class CrossValidation:
         bins = np.clip(np.digitize(stated, PROBABILITIES) - 1, 0, len(PROBABILITIES) - 2)
         frame = pd.DataFrame({"stated": stated, "observed": true.astype(np.float64), "crystals": 1})
         return frame.groupby(bins).agg({"stated": "mean", "observed": "mean", "crystals": "sum"}).reset_index(drop=True)
+
+    def by_similarity(self, n_bins: int = 5) -> pd.DataFrame:
+        """Tell how the errors grow where nothing alike was learned from.
+
+        Parameters
+        ----------
+        n_bins : int, default 5
+            Number of rows, at most; each is of equally many crystals, the least similar first.
+
+        Returns
+        -------
+        DataFrame
+            "similarity from" and "to", "crystals", and of a property their mean absolute error, "MAE", and the share of them within
+            the 95 % interval, "within 95%"; of classes the share of wrong ones, "wrong".
+
+        Raises
+        ------
+        ValueError
+            n_bins is below 1.
+        """
+        check_whole("n_bins", n_bins, low=1)
+        rows = []
+        for part in np.array_split(np.argsort(self.similarity, kind="stable"), min(n_bins, len(self.truth))):
+            row = {"similarity from": self.similarity[part[0]], "to": self.similarity[part[-1]], "crystals": len(part)}
+            if self.lower is not None and self.upper is not None:
+                row["MAE"] = np.abs(self.predicted[part] - self.truth[part]).mean()
+                inside = (self.lower[part, -1] <= self.truth[part]) & (self.truth[part] <= self.upper[part, -1])
+                row["within 95%"] = inside.mean()
+            else:
+                row["wrong"] = (self.predicted[part] != self.truth[part]).mean()
+            rows.append(row)
+        return pd.DataFrame(rows)
 
     def _scores_of_classes(self, probabilities: FloatArray) -> dict[str, float]:
         out = {
@@ -190,7 +228,7 @@ def cross_validate_model(
     predicted, reference = np.empty_like(truth), np.empty_like(truth)
     folds = np.empty(n, np.int64)
     shape = (n, len(LEVELS)) if classes is None else (n, len(classes))
-    lower, upper = np.empty(shape), np.empty(shape)
+    lower, upper, similarity = np.empty(shape), np.empty(shape), np.empty(n)
     work = Parts("cross-validate", n_splits)
     for fold, (train, test) in enumerate(_splits(truth, codes, n_splits, groups, random_state)):
         folds[test] = fold
@@ -200,6 +238,7 @@ def cross_validate_model(
             one: Any = clone(plain).fit(described[train], truth[train], extra=known or None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # elements that only one part holds
+            similarity[test] = _similarities(one, described[test], asked or None)
             if classes is None or codes is None:
                 predicted[test], *ends = one._predict(described[test], asked or None, *LEVELS)
                 lower[test], upper[test] = (np.stack(sides, axis=1) for sides in zip(*ends, strict=True))
@@ -209,8 +248,16 @@ def cross_validate_model(
                 predicted[test] = classes[lower[test].argmax(axis=1)]
                 reference[test] = classes[np.bincount(codes[train]).argmax()]
     if classes is None:
-        return CrossValidation(truth, predicted, reference, folds, lower, upper)
-    return CrossValidation(truth, predicted, reference, folds, probabilities=lower, classes=classes)
+        return CrossValidation(truth, predicted, reference, folds, similarity, lower, upper)
+    return CrossValidation(truth, predicted, reference, folds, similarity, probabilities=lower, classes=classes)
+
+
+def _similarities(model: KernelModel, X: FeaturizedCrystals, extra: Extra) -> FloatArray:
+    """Give the similarities of crystals to the nearest training crystals of a model, under the distance of its first target."""
+    _, features = model._read(X, extra)
+    learned = model.learned_[0]
+    near = model.similarity_[0].nearest(learned.vectors(features), learned.process.vectors, model.n_jobs)
+    return near.similarities[:, 0]
 
 
 def _splits(

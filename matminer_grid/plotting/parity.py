@@ -191,15 +191,18 @@ def plot_error_by_distance(
     ax: Axes | None = None,
     unit: str = "GPa",
     quantity: str = "bulk modulus",
+    label: str = "Dissimilarity to the nearest training crystal",
 ) -> Axes:
     """Draw the errors of predictions against the distance of each crystal to the nearest one that was learned from.
 
-    Points are crystals; the line joins the means of equally many of them, each with its standard error.
+    Points are crystals; the line joins the means of equally many of them, each with its standard error. The axis of distances is
+    logarithmic above 0.1 if some exceed 1.
 
     Parameters
     ----------
     distance : array-like of shape (n,)
-        Dissimilarity to the nearest training crystal, as :func:`~matminer_grid.similarity.leakage` gives it.
+        Dissimilarity to the nearest training crystal, as :func:`~matminer_grid.similarity.leakage` gives it; or similarity, as a
+        model's `applicability` and :class:`~matminer_grid.models.CrossValidation` give it, with another `label`.
     error : array-like of shape (n,)
         Predicted less true value, or its absolute value, which is drawn.
     n_bins : int, default 8
@@ -210,6 +213,8 @@ def plot_error_by_distance(
         Unit of the error.
     quantity : str, default "bulk modulus"
         What is predicted, for the label.
+    label : str, default "Dissimilarity to the nearest training crystal"
+        What the distance is.
 
     Returns
     -------
@@ -244,8 +249,9 @@ def plot_error_by_distance(
     spread = [errors[rows].std() / np.sqrt(len(rows)) for rows in bins]
     centers, means = (np.array([values[rows].mean() for rows in bins]) for values in (distances, errors))
     ax.errorbar(centers, means, yerr=spread, color="black", marker="o", markersize=5, linewidth=1.4, capsize=2.5, label="mean")
-    ax.set(xlabel="Dissimilarity to the nearest training crystal", ylabel=f"Error of the {quantity} ({unit})", ylim=(0, None))
-    ax.set_xscale("symlog", linthresh=0.1)
+    ax.set(xlabel=label, ylabel=f"Error of the {quantity}{f' ({unit})' if unit else ''}", ylim=(0, None))
+    if distances.max() > 1:
+        ax.set_xscale("symlog", linthresh=0.1)
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.legend(frameon=False)

@@ -92,6 +92,7 @@ def write_api() -> None:
 
 def write_commands() -> None:
     """Write the reference of the command line from the commands themselves."""
+    schemas = import_module("matminer_grid.cli.schemas")
     parts = []
     for words, command in _commands(get_command(import_module("matminer_grid.cli").app), "matminer-grid"):
         arguments = " ".join(one.metavar or one.name for one in command.params if one.param_type_name == "argument")
@@ -103,7 +104,10 @@ def write_commands() -> None:
         ]
         text = re.sub(r"^Example: (.*)$", r"    \1", command.help or "", flags=re.MULTILINE)
         table = "\n".join(["| argument or option | what it is | default |", "|---|---|---|", *rows])
-        parts.append("\n\n".join([heading, f"    {words} {arguments} [OPTIONS]", text, *([table] if rows else [])]))
+        schema = schemas.SCHEMAS[words.removeprefix("matminer-grid ")]
+        told = [f"| `{path}` | {kind} | {text} |" for path, kind, text in schemas.field_rows(schema)]
+        printed = "\n".join(["| field of `--json` | type | what it is |", "|---|---|---|", *told])
+        parts.append("\n\n".join([heading, f"    {words} {arguments} [OPTIONS]", text, *([table] if rows else []), printed]))
     (HERE / "generated" / "commands.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

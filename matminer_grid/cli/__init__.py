@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from matminer_grid._version import __version__
+from matminer_grid.cli._help import GroupedCommand
 from matminer_grid.cli._terminal import calm_bars
 from matminer_grid.cli.compare import compare
 from matminer_grid.cli.data import data
@@ -38,6 +39,8 @@ app.add_typer(data, name="data")
 app.add_typer(index, name="index")
 for command in (featurize, predict, train, similar, compare, duplicates, evaluate, explore):
     app.command()(command)
+for registered in (*app.registered_commands, *data.registered_commands, *index.registered_commands):
+    registered.cls = GroupedCommand
 
 
 def _print_version(asked: bool) -> None:

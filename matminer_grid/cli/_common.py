@@ -220,10 +220,14 @@ def check_output(path: Path, overwrite: bool) -> None:
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses: each of their fields is an option of its own."""
+    """Let a command take dataclasses: each of their fields is an option of its own, in a group that the docstring heads."""
     parameters = inspect.signature(command, eval_str=True).parameters
     grouped_names = [name for name, parameter in parameters.items() if is_dataclass(parameter.annotation)]
     groups = {name: inspect.signature(parameters[name].annotation, eval_str=True).parameters for name in grouped_names}
+    for name, own in groups.items():
+        heading = (parameters[name].annotation.__doc__ or "").splitlines()[0].rstrip(".")
+        for option in own.values():
+            option.annotation.__metadata__[0].rich_help_panel = heading
     options: list[inspect.Parameter] = []
     for name, parameter in parameters.items():
         of_group = groups.get(name, {}).values()

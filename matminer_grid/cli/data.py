@@ -31,6 +31,8 @@ def fetch(
 ) -> None:
     """Fetch a data set from the network and keep it as Parquet.
 
+    Example: matminer-grid data fetch matbench_log_kvrh -o moduli.parquet
+
     The Materials Project needs a key in the environment, as MP_API_KEY; a fetch that broke off goes on where it was when the same
     command is given again.
     """
@@ -66,7 +68,10 @@ def import_(
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Gather the crystals of many files in one Parquet file, for the other commands to read; those that fail are named."""
+    """Gather the crystals of many files in one Parquet file, for the other commands to read; those that fail are named.
+
+    Example: matminer-grid data import folder/ more.zip -o my.parquet
+    """
     from matminer_grid.io import import_crystals
 
     with clear_errors():
@@ -97,7 +102,10 @@ def export(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Write the crystals of a data set and their properties to files that other programs read, and `data import` reads again."""
+    """Write the crystals of a data set and their properties to files that other programs read, and `data import` reads again.
+
+    Example: matminer-grid data export my.parquet -o my.xyz
+    """
     from matminer_grid.io import export_crystals
 
     with clear_errors():
@@ -122,7 +130,10 @@ def info(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Say what a data set holds: crystals, sites, elements, and the range of each property."""
+    """Say what a data set holds: crystals, sites, elements, and the range of each property.
+
+    Example: matminer-grid data info my.parquet
+    """
     import numpy as np
 
     from matminer_grid.io import read_provenance

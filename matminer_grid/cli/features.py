@@ -14,7 +14,7 @@ from matminer_grid.cli._common import FAILED, Inputs, Overwrite, clear_errors, w
 
 @dataclass(frozen=True)
 class GridOptions:
-    """Options that say which GRID is meant."""
+    """Which GRID is meant."""
 
     preset: Annotated[str, typer.Option(help="Published settings: report or zhang2023.")] = "report"
     cutoff: Annotated[float | None, typer.Option(help="In Å, instead of the preset's.")] = None

@@ -31,7 +31,9 @@ def build(
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
-    """Build an index of the crystals of files, for `similar --against`; those that can't be read or described are named.
+    """Build an index of the crystals of files, for `similar --reference`; those that can't be read or described are named.
+
+    Example: matminer-grid index build my.parquet -o my.index
 
     It appears whole or not at all, and says by itself what "alike" means.
     """
@@ -44,7 +46,10 @@ def build(
 
 @index.command()
 def add(folder: Folder, inputs: Inputs, *, jobs: Jobs = None, as_json: Json = False) -> None:
-    """Add the crystals of files to an index; those that it has are not described again. Ids that it has are refused."""
+    """Add the crystals of files to an index; those that it has are not described again. Ids that it has are refused.
+
+    Example: matminer-grid index add my.index more.parquet
+    """
     from matminer_grid import add_to_index
 
     with clear_errors():
@@ -58,7 +63,10 @@ def info(
     sizes_only: Annotated[bool, typer.Option("--sizes-only", help="Don't read all files to check that they are whole.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check an index, and say what is in it."""
+    """Check an index, and say what is in it.
+
+    Example: matminer-grid index info my.index
+    """
     from matminer_grid import CrystalIndex
 
     with clear_errors():

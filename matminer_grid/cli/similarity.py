@@ -82,7 +82,12 @@ def similar(
     alike: Alike,
     n_neighbors: Annotated[int, typer.Option("-k", "--n-neighbors", min=1, help="Number of materials.")] = 5,
     against: Annotated[
-        Path | None, typer.Option(help="An index, or a Parquet file of crystals; the embedded data by default.")
+        Path | None,
+        typer.Option(
+            "--reference",
+            "--against",
+            help="Known crystals: an index, or a Parquet file of crystals; the embedded data by default.",
+        ),
     ] = None,
     prototype: Annotated[
         bool, typer.Option("--prototype", help="Those of equal anonymous formula, whatever their elements and volume.")

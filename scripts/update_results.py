@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROVENANCE = ("date", "machine", "python", "packages")
 KEPT = {
     "bulk_modulus": ("entries", "test_entries", "rows"),
+    "large": ("copies", "moduli", "promises"),
     "model": ("target", "entries", "cv", "mean", "folds"),
     "parameters": ("entries", "folds", "seed", "rows"),
     "properties": ("properties", "aims"),
@@ -183,6 +184,12 @@ def sets(content: dict[str, Any]) -> list[str]:
     return [*parts, markdown(pd.DataFrame(content["claims"]))]
 
 
+def large(content: dict[str, Any]) -> list[str]:
+    """Make the tables of benchmarks.large."""
+    copies = [row | {"crystals": f"{row['crystals']:,}"} for row in content["copies"]]
+    return [markdown(pd.DataFrame(rows)) for rows in (copies, content["moduli"], content["promises"]) if rows]
+
+
 def properties(content: dict[str, Any]) -> list[str]:
     """Make the tables of benchmarks.properties: what was aimed at, then those of each property."""
     parts = [markdown(pd.DataFrame(content["aims"]))] if content["aims"] else []
@@ -239,6 +246,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "prototype_pairs": prototype_pairs,
     "properties": properties,
     "soak": soak,
+    "large": large,
 }
 
 

@@ -35,13 +35,13 @@ def log_is_better(features: NDArray[np.float64], y: NDArray[np.float64], blocks:
     if y.min() <= 0:
         return False
     rows, _ = distinct(features, y)
-    features, y = features[rows], y[rows]
     random = np.random.default_rng(settings.random_state)
+    rows = rows[random.permutation(len(rows))[: settings.tune_samples]]
+    features, values = features[rows], y[rows]
     scale = feature_scales(features, blocks, random)
     for weight, block in zip(blocks.start, blocks.weighted.values(), strict=True):
         scale[block] *= weight
-    sample = random.permutation(len(y))[: settings.tune_samples]
-    vectors, values = (features[sample] * scale).astype(np.float32), y[sample]
+    vectors = (features * scale).astype(np.float32)
     joint = covariance_of(vectors, settings.n_jobs).astype(np.float64)
     joint[np.diag_indices(len(values))] += START_NOISE
     inverse = inverted(joint)

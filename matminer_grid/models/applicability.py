@@ -11,6 +11,7 @@ from matminer_grid.crystals.composition import cumulative_fractions
 from matminer_grid.crystals.elements import species_symbol
 from matminer_grid.crystals.problems import doubtful_rows, find_problems
 from matminer_grid.featurizers._elemental import element_numbers
+from matminer_grid.models.local import LocalProcess
 from matminer_grid.models.process import CHUNK, covariance
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from matminer_grid.crystals.table import CrystalTable
+    from matminer_grid.models.process import LaplacianProcess
 
     FloatArray = NDArray[np.float64]
     SingleArray = NDArray[np.float32]
@@ -90,9 +92,12 @@ class SimilarityScale:
         own = _nearest(vectors[sample], vectors, typical, n_jobs, left_out=sample)
         return cls(typical, float(np.quantile(own.similarities[:, 0], FAR)))
 
-    def nearest(self, vectors: SingleArray, known: SingleArray, n_jobs: int | None) -> Near:
+    def nearest(self, vectors: SingleArray, process: LaplacianProcess | LocalProcess, n_jobs: int | None) -> Near:
         """Find the nearest training crystals."""
-        return _nearest(vectors, known, self.typical, n_jobs)
+        if isinstance(process, LocalProcess):
+            rows, distances = process.nearest(vectors, CANDIDATES, n_jobs)
+            return Near(rows, np.maximum(1 - distances / self.typical, 0))
+        return _nearest(vectors, process.vectors, self.typical, n_jobs)
 
 
 def _nearest(

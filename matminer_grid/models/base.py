@@ -27,6 +27,7 @@ from matminer_grid.models._featurized import FeaturizedCrystals
 from matminer_grid.models.applicability import Range, SimilarityScale, same_crystals
 from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
 from matminer_grid.models.learned import MINIMUM_SAMPLES, Learned, Settings
+from matminer_grid.models.local import LocalProcess
 from matminer_grid.models.process import LaplacianProcess
 from matminer_grid.models.storage import load_arrays, save_arrays
 
@@ -257,7 +258,8 @@ class KernelModel(BaseEstimator):
         learned = []
         for i in range(int(arrays["n_targets"])):
             weights = dict(zip(blocks.weighted, arrays[f"{i}.weights"].tolist(), strict=True))
-            process = LaplacianProcess(**{field.name: arrays[f"{i}.{field.name}"][()] for field in fields(LaplacianProcess)})
+            kind = LocalProcess if f"{i}.sums" in arrays else LaplacianProcess
+            process = kind(**{field.name: arrays[f"{i}.{field.name}"][()] for field in fields(kind)})
             centre, scale, places = (arrays[f"{i}.{name}"] for name in ("centre", "scale", "places"))
             calibration = Calibration(arrays[f"{i}.errors"], float(arrays[f"{i}.error_scale"]))
             learned.append(Learned(centre, scale, weights, process, places, calibration))
@@ -318,7 +320,7 @@ class KernelModel(BaseEstimator):
     def _look(self, crystals: CrystalTable, features: FloatArray, number: int) -> tuple[Near, list[dict[str, str]]]:
         """Find the training crystals nearest to others, and say what is doubtful about these."""
         learned, scale = self.learned_[number], self.similarity_[number]
-        near = scale.nearest(learned.vectors(features), learned.process.vectors, self.n_jobs)
+        near = scale.nearest(learned.vectors(features), learned.process, self.n_jobs)
         near = near._replace(rows=learned.rows[near.rows])
         flags = self.range_.flags(crystals, features, self.featurizer_.feature_labels())
         for found, similarity in zip(flags, near.similarities[:, 0], strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 from matminer_grid._threads import Parts
 from matminer_grid.models._calibration import Calibration, optimism
 from matminer_grid.models._distances import feature_scales
+from matminer_grid.models.local import LEAF, LocalProcess
 from matminer_grid.models.process import LaplacianProcess
 from matminer_grid.models.search import TUNING_ROUNDS, tune
 
@@ -29,6 +30,9 @@ PRIOR = 1.2
 
 MINIMUM_SAMPLES = 20
 """Training crystals needed."""
+
+LARGE = 20_000
+"""Training crystals above which each prediction is made from the nearest ones alone."""
 
 SAME = 1e-9
 """Relative difference of features below which two crystals are the same one, in other cells perhaps."""
@@ -52,7 +56,8 @@ class Settings:
     def work(self, n: int) -> tuple[float, float]:
         """Estimate the operations, in thousands of millions, of the search for weights and of the solution for n crystals."""
         sample = min(n, self.tune_samples)
-        return 2e-9 * TUNING_ROUNDS * self.tune_iterations * sample**3, 1e-9 * (self.robust_rounds + 1) * float(n) ** 3
+        together = n if n <= LARGE else LEAF
+        return 2e-9 * TUNING_ROUNDS * self.tune_iterations * sample**3, 1e-9 * (self.robust_rounds + 1) * n * float(together) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,7 @@ class Learned:
     centre: FloatArray
     scale: FloatArray
     weights: dict[str, float]
-    process: LaplacianProcess
+    process: LaplacianProcess | LocalProcess
     places: NDArray[np.int64]
     calibration: Calibration
 
@@ -87,9 +92,10 @@ class Learned:
         sample = random.permutation(len(values))[: settings.tune_samples]
         with work.part(settings.work(len(values))[0]):
             scale, weights, noise = _search(features, values, blocks, settings, sample)
-        vectors = (features * scale).astype(np.float32)
+        vectors = _weighted(features, 0.0, scale)
+        kind = LaplacianProcess if len(values) <= LARGE else LocalProcess
         with work.part(settings.work(len(values))[1]):
-            process = LaplacianProcess.fit(
+            process = kind.fit(
                 vectors,
                 values,
                 noise,
@@ -119,11 +125,19 @@ class Learned:
 
     def vectors(self, features: FloatArray) -> NDArray[np.float32]:
         """Weight features, so that Manhattan distances are those of the process."""
-        return ((features - self.centre) * self.scale).astype(np.float32)
+        return _weighted(features, self.centre, self.scale)
 
     def half_widths(self, variances: FloatArray, coverage: float) -> FloatArray:
         """Give half the widths of intervals that hold the value with a probability, from the variances of the process."""
         return self.calibration.factor(coverage) * np.sqrt(variances)
+
+
+def _weighted(features: FloatArray, centre: FloatArray | float, scale: FloatArray) -> NDArray[np.float32]:
+    """Centre and scale features, few crystals at a time."""
+    out = np.empty(features.shape, np.float32)
+    for start in range(0, len(out), CHUNK):
+        out[start : start + CHUNK] = (features[start : start + CHUNK] - centre) * scale
+    return out
 
 
 def distinct(features: FloatArray, values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -256,7 +256,7 @@ def _similarities(model: KernelModel, X: FeaturizedCrystals, extra: Extra) -> Fl
     """Give the similarities of crystals to the nearest training crystals of a model, under the distance of its first target."""
     _, features = model._read(X, extra)
     learned = model.learned_[0]
-    near = model.similarity_[0].nearest(learned.vectors(features), learned.process.vectors, model.n_jobs)
+    near = model.similarity_[0].nearest(learned.vectors(features), learned.process, model.n_jobs)
     return near.similarities[:, 0]
 
 

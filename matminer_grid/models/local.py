@@ -1,0 +1,170 @@
+"""A process of very many crystals: each prediction is made from the training crystals nearest under the learned distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from matminer_grid._threads import Parts, n_threads
+from matminer_grid.kernels.manhattan import manhattan_tile
+from matminer_grid.models.process import LaplacianProcess, covariance_of, kriging_shares
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    SingleArray = NDArray[np.float32]
+
+N_NEIGHBORS = 400
+"""Training crystals that a prediction is made from."""
+
+CANDIDATES = 3
+"""Crystals whose distances are computed, over those that are taken."""
+
+GROUP = 16
+"""Features whose sum stands for them in the bound that candidates are chosen by."""
+
+LEAF = 4096
+"""Crystals, at most, that lie together and among which outliers are found."""
+
+ROWS = 16
+"""Crystals that a thread predicts at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalProcess:
+    """What :class:`LaplacianProcess` is, without a matrix of all pairs; its arrays mean the same.
+
+    Outliers are found among the crystals of a leaf, which lie together. The nearest crystals are those among the candidates that a
+    lower bound proposes, the Manhattan distance of `sums` of features: nearly always the true ones. The mean of those nearest is
+    unknown, as in ordinary kriging.
+    """
+
+    vectors: SingleArray
+    sums: SingleArray
+    targets: FloatArray
+    base_noise: float
+    noise: FloatArray
+    residuals: FloatArray
+    ratios: FloatArray
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: SingleArray,
+        targets: FloatArray,
+        noise: float,
+        *,
+        rounds: int,
+        n_local: int = 0,
+        n_jobs: int | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Learn values; the noise of each crystal, its residual and ratio are found in its leaf."""
+        sums = sums_of_groups(vectors)
+        noises, residuals = np.empty(len(targets)), np.empty(len(targets))
+        ratios = np.empty(len(targets) if n_local else 0)
+        parts = leaves(sums)
+        if progress is not None:
+            progress(f"look for outliers among {len(targets)} crystals")
+        work = Parts("solve", len(parts))
+        for rows in parts:
+            with work.part(1):
+                leaf = LaplacianProcess.fit(vectors[rows], targets[rows], noise, rounds=rounds, n_local=n_local, n_jobs=n_jobs)
+            noises[rows], residuals[rows] = leaf.noise, leaf.residuals
+            if n_local:
+                ratios[rows] = leaf.ratios
+        return cls(vectors, sums, targets, noise, noises, residuals, ratios)
+
+    def predict(self, vectors: SingleArray, n_local: int = 0, n_jobs: int | None = None) -> tuple[FloatArray, FloatArray]:  # noqa: ARG002  the crystals that a mean rests on give its variance too
+        """Give means and variances, noise included."""
+        out = np.empty((2, len(vectors)))
+
+        def fill(start: int) -> None:
+            part = slice(start, start + ROWS)
+            for i, (near, distances) in enumerate(zip(*self._nearest(vectors[part], N_NEIGHBORS), strict=True), start):
+                k = np.exp(-distances)
+                joint = self._joint(near)
+                both = np.linalg.solve(joint, np.stack([k, np.ones(len(k))], axis=1))
+                lacking = 1 - both[:, 0].sum()
+                shares = both[:, 0] + lacking * both[:, 1] / both[:, 1].sum()
+                variance = 1 - k @ both[:, 0] + lacking**2 / both[:, 1].sum()
+                out[:, i] = shares @ self.targets[near], max(variance, 0) + self.base_noise
+
+        with threadpool_limits(1, user_api="blas"):
+            _in_threads(fill, len(vectors), n_jobs)
+        return out[0], out[1]
+
+    def shares(
+        self,
+        vectors: SingleArray,
+        n_near: int,
+        n_jobs: int | None = None,  # noqa: ARG002  one crystal is no work for threads
+    ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+        """Weigh the nearest training crystals in a prediction from them alone, as :meth:`LaplacianProcess.shares`."""
+        rows, distances = self._nearest(vectors, n_near)
+        near, similarities = rows[0], np.exp(-distances[0])
+        shares = kriging_shares(self._joint(near), similarities)
+        order = np.argsort(-np.abs(shares), kind="stable")
+        return near[order], shares[order], similarities[order]
+
+    def nearest(self, vectors: SingleArray, n: int, n_jobs: int | None = None) -> tuple[NDArray[np.int64], FloatArray]:
+        """Give the n training crystals nearest to each of m vectors, nearest first: rows and distances, both of shape (m, n)."""
+        n = min(n, len(self.targets))
+        rows, distances = np.empty((len(vectors), n), np.int64), np.empty((len(vectors), n))
+
+        def fill(start: int) -> None:
+            part = slice(start, start + ROWS)
+            rows[part], distances[part] = self._nearest(vectors[part], n)
+
+        _in_threads(fill, len(vectors), n_jobs)
+        return rows, distances
+
+    def _nearest(self, vectors: SingleArray, n: int) -> tuple[NDArray[np.int64], FloatArray]:
+        n = min(n, len(self.targets))
+        n_candidates = min(CANDIDATES * n + GROUP, len(self.targets))
+        bounds = np.empty((len(vectors), len(self.targets)), np.float32)
+        manhattan_tile(sums_of_groups(vectors), self.sums, bounds)
+        rows, distances = np.empty((len(vectors), n), np.int64), np.empty((len(vectors), n))
+        for i, bound in enumerate(bounds):
+            candidates = np.sort(np.argpartition(bound, n_candidates - 1)[:n_candidates])
+            found = np.empty((1, n_candidates), np.float32)
+            manhattan_tile(vectors[i : i + 1], self.vectors[candidates], found)
+            order = np.argsort(found[0], kind="stable")[:n]
+            rows[i], distances[i] = candidates[order], found[0][order]
+        return rows, distances
+
+    def _joint(self, rows: NDArray[np.int64]) -> FloatArray:
+        """Give the covariances of training crystals, noise included."""
+        return covariance_of(self.vectors[rows], 1).astype(np.float64) + np.diag(self.noise[rows])
+
+
+def _in_threads(fill: Callable[[int], None], n: int, n_jobs: int | None) -> None:
+    """Call a function for each ROWS rows of n."""
+    Parallel(n_jobs=n_threads(n_jobs), require="sharedmem")(delayed(fill)(start) for start in range(0, n, ROWS))
+
+
+def sums_of_groups(vectors: SingleArray) -> SingleArray:
+    """Add up features in groups; Manhattan distances of the sums are never above those of the vectors."""
+    return np.add.reduceat(vectors, np.arange(0, vectors.shape[1], GROUP), axis=1)
+
+
+def leaves(sums: SingleArray) -> list[NDArray[np.int64]]:
+    """Divide crystals into parts that lie together: each is halved where its widest sum has its median, until it is small."""
+    parts, out = [np.arange(len(sums))], []
+    while parts:
+        rows = parts.pop()
+        if len(rows) <= LEAF:
+            out.append(rows)
+            continue
+        own = sums[rows]
+        widest = int(np.abs(own - np.median(own, axis=0)).mean(axis=0).argmax())
+        order = np.argsort(own[:, widest], kind="stable")
+        parts += [np.sort(rows[order[len(rows) // 2 :]]), np.sort(rows[order[: len(rows) // 2]])]
+    return out

@@ -153,6 +153,8 @@ def copy_notebooks() -> None:
     """Copy the notebooks, with their committed outputs, into the site."""
     shutil.rmtree(HERE / "notebooks", ignore_errors=True)
     shutil.copytree(ROOT / "notebooks", HERE / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    about = HERE / "notebooks" / "data" / "README.md"  # in no table of contents; notebooks refer to it
+    about.write_text(f"---\norphan: true\n---\n\n{about.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
 def _inline_math(translator: HTML5Translator, node: nodes.Element) -> None:

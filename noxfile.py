@@ -146,7 +146,8 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "erase")
     run_all(session, "coverage run -m pytest -n auto")
     plain = ENVIRONMENT | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "few"}
-    session.run("coverage", "run", "-m", "pytest", "-n", "auto", *files(KERNELS), env=plain)
+    # one by one, since a few files would leave a process without work
+    session.run("coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *files(KERNELS), env=plain)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

@@ -181,9 +181,9 @@ class TestCommand:
 @NEEDS_BROWSER
 class TestBrowser:
     def test_a_click_shows_the_crystal_and_its_neighbors(self, page, tmp_path):
-        from selenium.webdriver.common.action_chains import ActionChains
-
         with opened(page, tmp_path) as browser:
+            from selenium.webdriver.common.action_chains import ActionChains  # the test is skipped without it
+
             wait(browser, READY)
             assert browser.find_element("id", "name").text.startswith("id-0: ")
             place = wait(

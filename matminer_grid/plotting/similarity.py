@@ -24,7 +24,7 @@ def plot_dissimilarity_matrix(
     ordered: bool = False,
     annotate: bool | None = None,
 ) -> Axes:
-    """Draw a matrix of dissimilarities as a map, with its numbers where there is room for them.
+    """Draw a matrix of dissimilarities as a map, with its numbers where they fit in.
 
     Light is alike and dark is different, in a colour map that reads in grey and for colour-blind readers.
 

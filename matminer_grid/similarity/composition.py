@@ -176,8 +176,8 @@ class SubstitutionIndex:
     def lower_bounds(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
         """Bound the earth mover's distance from a query to every reference from below.
 
-        The transport is relaxed: every element of one side goes to its nearest element on the other side, whether there is room or
-        not. Of both directions the dearer one counts.
+        The transport is relaxed: every element of one side goes to its nearest element on the other side, whatever that one's
+        amount. Of both directions the dearer one counts.
 
         Parameters
         ----------

@@ -55,7 +55,7 @@ class ArrayWriter:
     def _write_header(self) -> int:
         dtype, shape, _ = self._header or (np.dtype(float), (), 0)
         layout = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (self.n, *shape)}
-        np.lib.format.write_array_header_1_0(self.file, layout)  # with room for the length to grow
+        np.lib.format.write_array_header_1_0(self.file, layout)  # padded, so that the length may grow
         return self.file.tell()
 
     def __enter__(self) -> Self:

@@ -63,6 +63,20 @@ def overflow(browser) -> int:
     return browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+def cut_texts(browser) -> list[str]:
+    """List the words of figures that reach out of them."""
+    return browser.execute_script("""
+        return [...document.querySelectorAll(".figure")].flatMap((figure) => {
+            const frame = figure.getBoundingClientRect();
+            return [...figure.querySelectorAll("text")].filter((text) => {
+                const box = text.getBoundingClientRect();
+                const over = [frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom];
+                return box.width && Math.max(...over) > 1;
+            }).map((text) => text.textContent);
+        });
+    """)
+
+
 @functools.cache
 def axe_script() -> str:
     """Get axe-core from npm once; the test is skipped where that can't be done."""

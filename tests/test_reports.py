@@ -12,7 +12,7 @@ import pytest
 from matminer_grid import Crystal
 from matminer_grid.cli.reports import conventional
 from matminer_grid.plotting import Card, CrystalPicture, Section, report_page
-from tests.browser import NEEDS_BROWSER, READY, axe, errors, opened, overflow, wait
+from tests.browser import NEEDS_BROWSER, READY, axe, cut_texts, errors, opened, overflow, wait
 from tests.commands import run
 from tests.conftest import baddeleyite, disordered_alloy, perovskite, rock_salt
 
@@ -137,8 +137,9 @@ class TestCommands:
 
     def test_duplicates(self, pages):
         text = (pages / "duplicates.html").read_text(encoding="utf-8")
-        for part in ("<dt>distinct</dt><dd>2</dd>", "NaCl, Fm-3m (225): 2 crystals", "NaCl.cif", "again.cif"):
+        for part in ("<dt>distinct</dt><dd>2</dd>", "NaCl, Fm-3m (225): 2 crystals", "NaCl.cif", "again.cif", "<p>Fm-3m (225)</p>"):
             assert part in text
+        assert "NaCl.cif, again.cif" not in text  # their cards say it
 
     def test_evaluate(self, pages):
         text = (pages / "evaluate.html").read_text(encoding="utf-8")
@@ -149,7 +150,8 @@ class TestCommands:
         text = (pages / "train.html").read_text(encoding="utf-8")
         for part in (
             "A model of volume",
-            "Cross-validated on 40 crystals with 2 folds.",
+            "Cross-validated on 40 crystals with 2 folds. Their median as the prediction for all has an MAE of",
+            '<td data-label="interval">95%</td>',
             "Largest errors",
             "Predicted against true volume",
         ):
@@ -177,9 +179,18 @@ class TestBrowser:
         with opened(pages / f"{name}.html", tmp_path, width, dark=dark) as browser:
             wait(browser, READY)
             assert overflow(browser) <= 0
+            assert cut_texts(browser) == []
             assert axe(browser) == []
             assert errors(browser) == []
             assert browser.title != "1"
+
+    @pytest.mark.parametrize("width", [1400, 400])
+    def test_figures_with_equal_axes_are_square(self, pages, tmp_path, width):
+        with opened(pages / "train.html", tmp_path, width) as browser:
+            wait(browser, READY)
+            boxes = [figure.size for figure in browser.find_elements("css selector", ".figure.square")]
+            assert len(boxes) == 2  # parity and calibration
+            assert all(abs(box["width"] - box["height"]) < 2 for box in boxes)
 
     def test_a_click_turns_one_crystal_at_a_time(self, pages, tmp_path):
         with opened(pages / "similar.html", tmp_path) as browser:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from matminer_grid.cli._common import reduced_formula
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
     from matminer_grid import Crystal, CrystalTable
-    from matminer_grid.models import CrossValidation
     from matminer_grid.plotting import Card
     from matminer_grid.similarity import Comparison
 
@@ -24,6 +25,9 @@ Report = Annotated[
 
 MATERIAL_PAGE = "https://materialsproject.org/materials/{}"
 """Page of a material of the Materials Project."""
+
+BLUE = "#3b8bd0"
+"""Of points and lines, to be seen in light and in dark."""
 
 MOST_QUERIES = 50
 """Crystals that a report shows; the console and JSON have all of them."""
@@ -192,16 +196,16 @@ def predict_report(
     sections = []
     for answer, (crystal, known) in list(zip(answers, pictures, strict=True))[:MOST_QUERIES]:
         values = {f"{name} ({unit})" if unit else name: answer[name] for name, unit in units.items()}
-        facts = {name: _short(one["value"]) for name, one in values.items()}
+        facts = {name: short(one["value"]) for name, one in values.items()}
         told = {
             "property": list(facts),
             "prediction": list(facts.values()),
             f"{coverage:.0%} interval": list(map(_how_sure, values.values())),
         }
         table = pd.DataFrame(told)
-        lines = [answer["formula"], *(f"warning: {text}" for text in answer["warnings"])]
+        lines = [reduced_formula(answer["formula"]), *(f"warning: {text}" for text in answer["warnings"])]
         parts: list[Any] = [facts, table, [card(Path(answer["file"]).name, crystal, lines)]]
-        rests = answer.get("rests_on", [])
+        rests = [one | {"formula": reduced_formula(one["formula"])} for one in answer.get("rests_on", [])]
         if rests:
             parts += [
                 "The known crystals of the largest share in the prediction:",
@@ -215,7 +219,8 @@ def predict_report(
     return report_page("Predictions", sections, left_out(len(answers)))
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Write a number with four digits, and what is none as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -228,13 +233,14 @@ def _how_sure(found: dict[str, Any]) -> str:
 
 def _rests(one: dict[str, Any]) -> list[str]:
     told = {"material_id", "name", "formula", "share", "grid_emd", "composition_emd"}
-    values = [f"{name} {_short(value)}" for name, value in one.items() if name not in told]
+    values = [f"{name} {short(value)}" for name, value in one.items() if name not in told]
     return [one["formula"], *values, f"share {one['share']:.0%}"]
 
 
 def duplicates_report(groups: Sequence[dict[str, Any]], pictures: Sequence[Sequence[Crystal]], n: int, within: str) -> str:
     """Make the page of duplicates: the groups as --json has them, the first crystals of each, and what they are within."""
     from matminer_grid.plotting import Section, report_page
+    from matminer_grid.similarity.compare import space_group_symbol
 
     n_more = sum(len(group["materials"]) - 1 for group in groups)
     facts = {"crystals": f"{n:,}", "distinct": f"{n - n_more:,}", "groups of two or more": f"{len(groups):,}"}
@@ -242,10 +248,15 @@ def duplicates_report(groups: Sequence[dict[str, Any]], pictures: Sequence[Seque
     for group, crystals in list(zip(groups, pictures, strict=True))[:MOST_QUERIES]:
         names = group["materials"]
         title = f"{', '.join(group['formulas'])}, {group['space_group']}: {len(names):,} crystals"
-        cards = [card(Path(name).name, crystal, [_reduced(crystal)]) for name, crystal in zip(names, crystals, strict=False)]
-        more = f" and {len(names) - MOST_LINES:,} more" if len(names) > MOST_LINES else ""
+        cards = [
+            card(Path(name).name, crystal, [reduced_formula(crystal), space_group_symbol(crystal)])
+            for name, crystal in zip(names, crystals, strict=False)
+        ]
+        others = names[len(cards) :]
+        more = f" and {len(others) - MOST_LINES:,} more" if len(others) > MOST_LINES else ""
+        listed = [f"And {', '.join(others[:MOST_LINES])}{more}."] if others else []
         spread = f"Spread {group['spread']:.3f}: the largest difference within the group, where 1 is the tolerance."
-        sections.append(Section(title, [spread, cards, ", ".join(names[:MOST_LINES]) + more]))
+        sections.append(Section(title, [spread, cards, *listed]))
     notes = [f"The first {MOST_QUERIES} of {len(groups):,} groups; --json prints all."] if len(groups) > MOST_QUERIES else []
     return report_page("Duplicates", sections, notes)
 
@@ -282,10 +293,10 @@ def _distances(crystals: pd.DataFrame) -> list[Any]:
     values = crystals["dissimilarity"].dropna().to_numpy(dtype=np.float64)
     if not len(values):
         return []
-    figure = go.Figure(go.Histogram(x=values, nbinsx=40, marker_color="#4a7fb5"))
+    figure = go.Figure(go.Histogram(x=values, nbinsx=40, marker_color=BLUE))
     title = f"Dissimilarity to the nearest known crystal, median {np.median(values):.3g}"
     figure.update_layout(template="simple_white", meta=title, bargap=0.05, margin={"l": 60, "r": 10, "t": 10, "b": 50})
-    figure.update_xaxes(title="Dissimilarity to the nearest known crystal")
+    figure.update_xaxes(title="Dissimilarity to the nearest known")
     figure.update_yaxes(title="Number of crystals")
     return [figure]
 
@@ -299,66 +310,3 @@ def _pairs(rows: Sequence[tuple[int, str]], crystals: pd.DataFrame, structures: 
         problem = [] if one["valid"] else [f"not valid: {one['why_not']}"]
         cards.append(card(Path(str(one["name"])).name, structures[row], [str(one["formula"]), told, nearest, *problem]))
     return [cards] if cards else []
-
-
-def train_report(target: str, names: Sequence[str], crystals: CrystalTable, found: CrossValidation, kept_together: str = "") -> str:
-    """Make the page of a trained model: its cross-validated scores, parity and calibration, and the largest errors."""
-    import plotly.graph_objects as go
-
-    from matminer_grid.plotting import Section, plotly_parity, report_page
-
-    facts = {name: f"{value:.3g}" for name, value in found.scores().items()}
-    calibration = found.calibration()
-    n_folds = int(found.folds.max()) + 1
-    how = f"Cross-validated on {len(names):,} crystals with {n_folds} folds{f': {kept_together}' if kept_together else ''}."
-    sections = [Section("How good it is", [facts, how])]
-    if found.classes is None:
-        parity = plotly_parity(found.truth, found.predicted, names, unit="", quantity=target)
-        parity.update_layout(meta=f"Predicted against true {target}")
-        sections.append(Section("Predictions one by one", ["A point tells its name under the mouse.", parity]))
-        worst = np.argsort(-np.abs(found.predicted - found.truth), kind="stable")[:MOST_CARDS].tolist()
-    else:
-        worst = np.nonzero(found.predicted != found.truth)[0][:MOST_CARDS].tolist()
-    line = go.Scatter(x=calibration["stated"], y=calibration["observed"], mode="lines+markers", name="observed")
-    ideal = go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dash", "color": "#8a94a0"}, name="ideal")
-    drawn_as = go.Figure([line, ideal])
-    drawn_as.update_layout(
-        template="simple_white", meta="Observed against stated probabilities", xaxis_title="Stated", yaxis_title="Observed"
-    )
-    sections.append(Section("Can its intervals be trusted?", [drawn_as, calibration]))
-    alike = found.by_similarity()
-    what = (
-        "Errors of crystals by their similarity to the nearest one that was learned from: 1 is the same crystal, 0 one no nearer "
-        "than two drawn at random. Each row has as many crystals."
-    )
-    sections.append(Section("Where it applies", [what, _errors_by_similarity(alike, target), alike.round(4)]))
-    cards = [
-        card(
-            names[row],
-            crystals[row],
-            [_reduced(crystals[row]), f"true {_short(found.truth[row])}", f"predicted {_short(found.predicted[row])}"],
-        )
-        for row in worst
-    ]
-    sections.append(Section("Largest errors", [cards] if cards else ["There are none."]))
-    return report_page(f"A model of {target}", sections)
-
-
-def _errors_by_similarity(alike: pd.DataFrame, target: str) -> Any:
-    """Draw the mean error of crystals against their mean similarity to what was learned from."""
-    import plotly.graph_objects as go
-
-    error = "MAE" if "MAE" in alike else "wrong"
-    middles = (alike["similarity from"] + alike["to"]) / 2
-    figure = go.Figure(go.Scatter(x=middles, y=alike[error], mode="lines+markers", name=error))
-    meta = f"Error of {target} against similarity"
-    figure.update_layout(
-        template="simple_white", meta=meta, xaxis_title="Similarity", yaxis_title=error, yaxis_rangemode="tozero", showlegend=False
-    )
-    return figure
-
-
-def _reduced(crystal: Crystal) -> str:
-    from pymatgen.core import Composition
-
-    return Composition(crystal.formula).reduced_formula

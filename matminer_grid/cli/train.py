@@ -21,7 +21,8 @@ from matminer_grid.cli._common import (
     stages,
     with_option_groups,
 )
-from matminer_grid.cli.reports import Report, train_report, write_report
+from matminer_grid.cli.reports import Report, write_report
+from matminer_grid.cli.train_report import score_text, train_report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -287,10 +288,7 @@ def show(found: CrossValidation, known: Known, target: str, log: bool | None) ->
     what = f"{target} of {len(known.names)} crystals, {int(found.folds.max()) + 1} folds"
     told = [what, *([known.kept_together] if known.groups is not None else []), *(["its logarithm is learned"] if log else [])]
     typer.echo("; ".join(told))
-    rows = [
-        [name, f"{value:.1%}" if name.startswith(("within", "accuracy", "balanced")) else f"{value:.3g}"]
-        for name, value in found.scores().items()
-    ]
+    rows = [[name, score_text(name, value)] for name, value in found.scores().items()]
     print_table(["score", "cross-validated"], rows)
 
 

@@ -64,7 +64,7 @@ def plotly_parity(
         text=names,
         mode="markers",
         hovertemplate=hover,
-        marker={"size": 6, "color": "#2f80c3", "opacity": 0.5, "line": {"width": 0.5, "color": "white"}},
+        marker={"size": 6, "color": "#3b8bd0", "opacity": 0.65, "line": {"width": 0.5, "color": "white"}},
     )
     diagonal = go.Scatter(
         x=[low, high], y=[low, high], mode="lines", line={"color": "#7f8a97", "width": 1.5, "dash": "dash"}, hoverinfo="skip"

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 DIGITS = 4
 """Significant digits of numbers in tables."""
 
+MARGIN = {"l": 64, "r": 16, "b": 56}
+"""Pixels around a figure that says nothing of them."""
+
+STACKED = 4
+"""Columns from which on the rows of a table become lists in a narrow window."""
+
 
 @dataclass(frozen=True, eq=False)
 class Card:
@@ -103,10 +109,14 @@ def _shown(part: Any, drawn: dict[str, Any]) -> dict[str, Any]:
             [{"text": _text(value), "numeric": numeric[name], "label": str(name)} for name, value in row.items()]
             for _, row in part.iterrows()
         ]
-        return {"kind": "table", "heads": [{"text": str(name), "numeric": numeric[name]} for name in part], "rows": rows}
+        heads = [{"text": str(name), "numeric": numeric[name]} for name in part]
+        return {"kind": "table", "heads": heads, "rows": rows, "stacked": len(heads) >= STACKED}
     if isinstance(part, go.Figure):
-        drawn["figures"].append(json.loads(part.to_json()))
-        return {"kind": "figure", "number": len(drawn["figures"]) - 1, "label": part.layout.meta or "Figure"}
+        figure = json.loads(part.to_json())
+        figure["layout"].setdefault("margin", MARGIN | {"t": 44 if part.layout.title.text else 12})
+        drawn["figures"].append(figure)
+        shown = {"number": len(drawn["figures"]) - 1, "label": part.layout.meta or "Figure"}
+        return {"kind": "figure", **shown, "square": bool(part.layout.yaxis.scaleanchor)}
     return {"kind": "cards", "cards": [_card(card, drawn) for card in part]}
 
 

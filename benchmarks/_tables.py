@@ -6,14 +6,17 @@ import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.moduli.scores import SCORES
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
+
+LARGE = 9999.5
+"""From here on numbers are written without decimals, and with commas: four digits would be an exponent."""
 
 
 def header(column: str) -> str:
@@ -25,12 +28,21 @@ def text(value: Any, column: str = "", more_digits: int = 0) -> str:
     """Write a value: a score with its digits but at least two that count, another number to four, nothing for what is missing."""
     if value is None or value != value:  # noqa: PLR0124  NaN
         return ""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Real):
         if column in SCORES:
             counting = 1 - math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
             return f"{value:.{max(SCORES[column].digits + more_digits, counting)}f}"
-        return f"{value:,}" if isinstance(value, Integral) else f"{value:.4g}"
-    return str(value)
+        if isinstance(value, Integral):
+            return f"{value:,}"
+        return f"{value:,.0f}" if LARGE <= abs(value) < math.inf else f"{value:.4g}"
+    return str(value).replace(">=", "≥").replace("<=", "≤")
+
+
+def listed(values: dict[str, Any]) -> pd.DataFrame:
+    """List named values of different kinds one below the other."""
+    return pd.DataFrame({"what": list(values), "found": pd.Series(list(values.values()), dtype=object)})
 
 
 def is_numeric(values: pd.Series) -> bool:

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from benchmarks._page import Section, outcomes, write_page
 from benchmarks._pairs import pairs, tetragonal_path
 from benchmarks._run import CONSOLE, Stages, command_line, seconds, write_results
-from benchmarks._tables import records, show
+from benchmarks._tables import listed, records, show
 from benchmarks.duplicates import match
 from benchmarks.moduli.task import load_task
 from matminer_grid import (
@@ -308,13 +308,15 @@ def draw_path(points: list[dict[str, Any]], path: Path) -> None:
 def write_sites_page(path: Path, results: dict[str, Any]) -> None:
     """Write the page of what sites.json holds."""
     areas = pd.DataFrame([{"dissimilarity": name, "area": curve["area"]} for name, curve in results["curves"].items()])
-    judged = pd.DataFrame([results["judged"]])
+    judged = listed(results["judged"])
     subtitle = "The site dissimilarity beside other ways to compare crystals."
     path_points = pd.DataFrame(results["path"])
     figure = go.Figure(
         [go.Scatter(x=path_points["shift (Å)"], y=path_points[name], name=name) for name in ("sites", "sites, identity")]
     )
-    figure.update_layout(meta={"label": "The dissimilarity along a path of small steps"}, legend={"orientation": "h", "y": -0.25})
+    figure.update_layout(
+        meta={"label": "The dissimilarity along a path of small steps"}, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    )
     figure.update_xaxes(title="Shift of Ti along [001] (Å)")
     figure.update_yaxes(title="Dissimilarity to the start", rangemode="tozero")
     claims = pd.DataFrame(results["claims"])

@@ -1,5 +1,6 @@
 """The pages of the benchmarks: what stands in the file, and what a browser makes of it."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 from benchmarks._page import Section, write_page
 from benchmarks._report import best_curves, readable, write_bulk_modulus_page
 from benchmarks._tables import text as shown
+from benchmarks.sets import write_sets_page
 from benchmarks.similarity import write_similarity_page
-from tests.browser import NEEDS_BROWSER, READY, axe, errors, opened, overflow, wait
+from tests.browser import NEEDS_BROWSER, READY, axe, cut_texts, errors, opened, overflow, wait
 
 HOSTILE = '</script><img src=x onerror="document.title=1">&'
 PROVENANCE = {
@@ -145,6 +147,13 @@ class TestWords:
     def test_digits_fit_the_unit(self, value, written):
         assert shown(value, "MAE") == written
 
+    @pytest.mark.parametrize(
+        ("value", "written"),
+        [(23_075.4, "23,075"), (9_999.4, "9999"), (9_999.7, "10,000"), (12_345, "12,345"), (True, "yes"), (">= 0.99", "≥ 0.99")],
+    )
+    def test_what_is_no_score(self, value, written):
+        assert shown(value) == written
+
     def test_the_lowest_learning_curve_of_each_model(self):
         assert list(best_curves(bulk_modulus_results()["learning_curves"])) == ["GRID, nearest neighbour", "RDF, LASSO"]
 
@@ -177,18 +186,26 @@ def similarity_page(path):
     return path
 
 
+def sets_page(path):
+    """Write the page of the results that the site shows."""
+    write_sets_page(path, json.loads((Path(__file__).parents[1] / "docs/results/sets.json").read_text(encoding="utf-8")))
+    return path
+
+
 @pytest.mark.browser
 @NEEDS_BROWSER
 class TestEverywhere:
-    @pytest.mark.parametrize("kind", ["bulk modulus", "similarity"])
+    @pytest.mark.parametrize("kind", ["bulk modulus", "similarity", "sets"])
     @pytest.mark.parametrize("width", [1400, 400])
     @pytest.mark.parametrize("dark", [False, True])
     def test_nothing_is_cut_and_nothing_is_wrong(self, page, tmp_path, kind, width, dark):
-        shown = page if kind == "bulk modulus" else similarity_page(tmp_path / "similarity.html")
+        others = {"similarity": similarity_page, "sets": sets_page}
+        shown = page if kind == "bulk modulus" else others[kind](tmp_path / "other.html")
         with opened(shown, tmp_path / "profile", width, dark=dark) as browser:
             wait(browser, READY)
             assert overflow(browser) <= 0
             assert browser.execute_script(CUT) == 0
+            assert cut_texts(browser) == []
             assert axe(browser) == []
             assert errors(browser) == []
             assert browser.title != "1"

@@ -75,7 +75,10 @@ RESULTS = {
         "references": 2000,
         "copies": 9000,
         "pairs": 12_000,
-        "methods": [{"method": "ours, by parts", "supercell": 1.0, "precision": None}],
+        "methods": [
+            {"method": "ours, by parts", "supercell": 1.0, "precision": None}
+            | {"new that are called so": 0.99, "called new that are": 1.0, "seconds": 0.75, "µs a pair": 89.5}
+        ],
         "carbon": {"crystals": 2030, "the same in other orders": True},
         "scale": [],
         "claims": [{"claim": "recall, supercell", "found": 1.0, "bound": ">= 0.99", "outcome": "holds"}],

@@ -2,12 +2,14 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from matminer_grid import CrystalDissimilarity, CrystalTable
+from matminer_grid.cli.explore import Layout, _both
 from matminer_grid.plotting import crystal_map
 from matminer_grid.similarity import embed_crystals
 from matminer_grid.similarity.embedding import classical_scaling
@@ -153,7 +155,20 @@ class TestCommand:
         sample[:1].to_parquet(tmp_path / "one.parquet")
         done = run("explore", tmp_path / "one.parquet", "-o", tmp_path / "map.html")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("1 crystals.")
+        assert done.stdout.startswith("1 crystal.")
+
+    def test_of_200_000_crystals_a_sample_is_shown(self, sample, tmp_path):
+        few = sample[[int(np.argmin(sample.n_sites))]]
+        few[np.zeros(200_000, np.int64)].to_parquet(tmp_path / "many.parquet")
+        read, notes = _both([tmp_path / "many.parquet"], None, Layout(), strict=False)
+        assert len(read.crystals) == len(set(read.names)) == 20_000
+        assert notes == ["A random sample of 20,000 of 200,000 crystals; --sample shows more."]
+
+    def test_the_extra_is_looked_for_first(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "umap", None)
+        done = run("explore", tmp_path / "none.parquet", "-o", tmp_path / "map.html")
+        assert done.returncode == 1
+        assert done.stderr == "error: a map needs umap-learn: pip install 'matminer-grid[explore]'\n"
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

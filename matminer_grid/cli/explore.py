@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SETS = ("data", "reference")
 """What the points of a map belong to, where there are two sets."""
 
+NEEDED = {"chemiscope": "chemiscope", "umap": "umap-learn"}
+"""Modules of the extra, and the packages that have them."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -73,6 +76,7 @@ def explore(
 
     with clear_errors(), stages(as_json) as progress:
         check_output(output, overwrite)
+        _check_extra()
         progress("read the crystals")
         read, notes = _both(inputs, reference, layout, strict=strict)
         _check_color(read, layout.color, inputs)
@@ -88,7 +92,7 @@ def explore(
         cells = [drawn(crystal) for crystal in read.crystals]
         near = embedding.neighbors, embedding.dissimilarities
         numeric = [name for name in read.properties.select_dtypes("number") if read.properties[name].notna().any()]
-        notes.append(f"{len(cells):,} crystals. {_meaning(alike)}")
+        notes.append(f"{len(cells):,} {'crystal' if len(cells) == 1 else 'crystals'}. {_meaning(alike)}")
         page = crystal_map(cells, properties, embedding.axes, *near, color=layout.color or next(iter(numeric), None), notes=notes)
         with replacing(output) as file:
             file.write(page.encode())
@@ -100,6 +104,15 @@ def explore(
         typer.echo("\n".join(notes))
         typer.echo(f"{output}: open it in a browser")
     read.end()
+
+
+def _check_extra() -> None:
+    """Look for what a map needs beside the package before anything long is computed."""
+    from importlib.util import find_spec
+
+    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    if missing:
+        raise ImportError(f"a map needs {' and '.join(missing)}: pip install 'matminer-grid[explore]'")
 
 
 def _both(inputs: list[Path] | None, reference: Path | None, layout: Layout, *, strict: bool) -> tuple[Readings, list[str]]:

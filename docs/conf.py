@@ -98,17 +98,24 @@ def write_commands() -> None:
         arguments = " ".join(one.metavar or one.name for one in command.params if one.param_type_name == "argument")
         heading = f"## `{words}`"
         rows = [
-            f"| {_call(one)} | {one.help or ''} | {_default(one)} |".replace("\n", " ")
+            f"| {_call(one)} | {_marked(one.help or '')}{_default(one)} |".replace("\n", " ")
             for one in command.params
             if one.name != "help"
         ]
-        text = re.sub(r"^Example: (.*)$", r"    \1", command.help or "", flags=re.MULTILINE)
-        table = "\n".join(["| argument or option | what it is | default |", "|---|---|---|", *rows])
+        lines = (command.help or "").splitlines()
+        told = [_marked(line) if (example := line.removeprefix("Example: ")) == line else f"    {example}" for line in lines]
+        table = "\n".join(["| argument or option | what it is |", "|---|---|", *rows])
         schema = schemas.SCHEMAS[words.removeprefix("matminer-grid ")]
-        told = [f"| `{path}` | {kind} | {text} |" for path, kind, text in schemas.field_rows(schema)]
-        printed = "\n".join(["| field of `--json` | type | what it is |", "|---|---|---|", *told])
-        parts.append("\n\n".join([heading, f"    {words} {arguments} [OPTIONS]", text, *([table] if rows else []), printed]))
+        fields = [f"| `{path}` | {_marked(text)} ({kind}) |" for path, kind, text in schemas.field_rows(schema)]
+        printed = "\n".join(["| field of `--json` | what it is |", "|---|---|", *fields])
+        use = f"    {words} {arguments} [OPTIONS]"
+        parts.append("\n\n".join([heading, use, "\n".join(told), *([table] if rows else []), printed]))
     (HERE / "generated" / "commands.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _marked(text: str) -> str:
+    """Mark options as code, in which two hyphens stay two."""
+    return re.sub(r"(?<![`\w-])--[a-z][a-z-]*", r"`\g<0>`", text.replace("``", "`"))
 
 
 def _commands(command: Any, words: str) -> list[tuple[str, Any]]:
@@ -126,8 +133,8 @@ def _call(parameter: Any) -> str:
 
 def _default(parameter: Any) -> str:
     if parameter.required:
-        return "needed"
-    return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
+        return " Needed."
+    return "" if parameter.default is None or parameter.default is False else f" Default: `{parameter.default}`."
 
 
 def _own_names(module: Any) -> list[str]:

@@ -28,7 +28,7 @@ SECONDS_BETWEEN = 10.0
 SECONDS_BEFORE = 2.0
 """Before the time left is estimated."""
 
-COMPILING = "compiling kernels, which happens once on a machine and takes up to two minutes"
+COMPILING = "compiling kernels that were not needed before: once on a machine, up to two minutes"
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:

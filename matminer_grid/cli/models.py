@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from matminer_grid.cli._common import Strict, check_output, clear_errors, print_table, read_files, stages
+from matminer_grid.cli._common import Strict, check_output, clear_errors, print_table, read_files, reduced_formula, stages
 from matminer_grid.cli.reports import Report, predict_report, write_report
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def rests_on(source: Source, crystal: Any, n: int, key: str) -> tuple[list[dict[
 
 def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: float) -> None:
     """Print one prediction and what it rests on."""
-    typer.echo(f"{answer['file']}: {answer['formula']}")
+    typer.echo(f"{answer['file']}: {reduced_formula(answer['formula'])}")
     for source in sources:
         found = answer[source.name]
         if "probabilities" in found:
@@ -171,7 +171,7 @@ def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: flo
         value, low, high = (in_digits(number, high - low) for number in (found["value"], low, high))
         typer.echo(f"  {source.name} {f'{value} {source.unit}'.strip()}, {coverage:.0%} between {low} and {high}")
     found = answer["applicability"]
-    nearest = " ".join(str(found["nearest"][key]) for key in ("formula", "name") if key in found["nearest"])
+    nearest = f"{reduced_formula(found['nearest']['formula'])} {found['nearest'].get('name', '')}".rstrip()
     if found["known"]:
         value = found["nearest"]["value"]
         typer.echo(f"  known: it is {nearest}, {sources[0].name} {f'{value:g}' if isinstance(value, float) else value}")
@@ -182,6 +182,7 @@ def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: flo
     known = answer.get("rests_on", [])
     if known:
         keys = list(known[0])
+        known = [line | {"formula": reduced_formula(line["formula"])} for line in known]
         print_table(
             keys, [[f"{line[key]:g}" if isinstance(line[key], float) else str(line[key]) for key in keys] for line in known]
         )

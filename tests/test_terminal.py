@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import typer
 
 from matminer_grid import _threads
 from matminer_grid.cli import _terminal
-from matminer_grid.cli._common import read_files
+from matminer_grid.cli._common import read_files, reduced_formula
 from matminer_grid.cli._terminal import clock, fitting, print_table, stages
 from tests.commands import run
 
@@ -114,6 +115,12 @@ class TestStandardInput:
         with pytest.raises(typer.Exit):
             read_files([Path("-")])
         assert capsys.readouterr().err.startswith("-: ")
+
+
+def test_formulas_of_noble_gases_are_no_reason_to_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (reduced_formula("Ne2"), reduced_formula("Sr2 Ti2 O6")) == ("Ne", "SrTiO3")
 
 
 def test_featurize_begins_anew(tmp_path):

@@ -123,8 +123,8 @@ SHOWN = {
     "model": "| MAE / GPa | 10.43 |",
     "parameters": "| `cutoff` (Å) | 6 | 22.9 | 14.0 | -1.3 ± 0.3 |",
     "prototype_pairs": "| 0 to 0.1 | 12 | 3 | 1 | 0.5 |",
-    "sets": "| ours, by parts | 1 |  |",
-    "sites": "| CuAu | different | 0.1132 | 0.566 | 0 | 0 |  | 0 | different |",
+    "sets": "| ours, by parts | 1 |",
+    "sites": "| CuAu | 0.1132 | 0.566 | 0 | 0 |  | different |",
     "speed": "| GRID | 71.2 µs | 70 µs to 73 µs |",
 }
 

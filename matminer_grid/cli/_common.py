@@ -74,7 +74,9 @@ def reduced_formula(crystal: Crystal | str) -> str:
     """Give the reduced formula of a crystal or a formula."""
     from pymatgen.core import Composition
 
-    return Composition(crystal if isinstance(crystal, str) else crystal.formula).reduced_formula
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity")  # by which it orders the elements
+        return Composition(crystal if isinstance(crystal, str) else crystal.formula).reduced_formula
 
 
 @dataclass

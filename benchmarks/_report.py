@@ -119,7 +119,7 @@ def in_short(rows: pd.DataFrame, results: dict[str, Any], target: str) -> str:
         said += f" The published protocol, {protocol['title'].iloc[0]}, has {text(protocol['MAE'].iloc[0], 'MAE')} GPa."
     reference = rows[rows["model"] == "reference"]
     if len(reference):
-        said += f" Who knows nothing of a crystal, and says the median, errs by {text(reference['MAE'].iloc[0], 'MAE')} GPa."
+        said += f" The median as the prediction for all has an error of {text(reference['MAE'].iloc[0], 'MAE')} GPa."
     return said
 
 
@@ -138,9 +138,9 @@ def _parity(parity: dict[str, dict[str, Any]], target: str) -> list[Markup | go.
             "<b>%{customdata[0]}</b> %{customdata[1]}<br>true %{x} GPa, predicted %{y:.4g} GPa<br>%{customdata[3]}<extra></extra>"
         )
         figure.add_scatter(
-            x=one["true"], y=one["predicted"], customdata=about, hovertemplate=hover, mode="markers", opacity=0.5, visible=i == 0
+            x=one["true"], y=one["predicted"], customdata=about, hovertemplate=hover, mode="markers", opacity=0.65, visible=i == 0
         )
-    figure.update_traces(marker={"size": 6, "color": "#2f80c3"})
+    figure.update_traces(marker={"size": 6, "color": "#3b8bd0"})
     label = f"Predicted against true {target} of each crystal; the table of scores says the same in numbers"
     figure.update_layout(showlegend=False, meta={"id": "parity-plot", "square": True, "label": label})
     figure.update_xaxes(title=f"True {target} (GPa)", type="log", constrain="domain", tickvals=TICKS)

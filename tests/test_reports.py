@@ -159,7 +159,14 @@ class TestCommands:
 
     def test_predict(self, pages):
         text = (pages / "predict.html").read_text(encoding="utf-8")
-        for part in ("K_VRH (GPa)", "95% interval", "The known crystals of the largest share", "share "):
+        for part in (
+            "K_VRH (GPa)",
+            "95% interval",
+            "Similarity 0.",
+            "to the nearest known, ",
+            "The known crystals of the largest share",
+            "share ",
+        ):
             assert part in text
 
     @pytest.mark.parametrize("command", [["compare", "mp-2998", "mp-5229"], ["similar", "NaCl.cif"], ["predict", "NaCl.cif"]])

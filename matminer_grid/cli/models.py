@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path  # noqa: TC003  typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from matminer_grid.cli._common import Strict, check_output, clear_errors, print_table, read_files, reduced_formula, stages
-from matminer_grid.cli.reports import Report, predict_report, write_report
+from matminer_grid.cli.reports import Report, how_known, in_digits, predict_report, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-STEPS = 20
-"""Of the last digit that is printed, within an interval."""
 
 
 def predict(
@@ -170,15 +166,8 @@ def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: flo
         low, high = found["interval"]
         value, low, high = (in_digits(number, high - low) for number in (found["value"], low, high))
         typer.echo(f"  {source.name} {f'{value} {source.unit}'.strip()}, {coverage:.0%} between {low} and {high}")
-    found = answer["applicability"]
-    nearest = f"{reduced_formula(found['nearest']['formula'])} {found['nearest'].get('name', '')}".rstrip()
-    if found["known"]:
-        value = found["nearest"]["value"]
-        typer.echo(f"  known: it is {nearest}, {sources[0].name} {f'{value:g}' if isinstance(value, float) else value}")
-    else:
-        typer.echo(f"  similarity {found['similarity']:.2f} (of 1) to the nearest known, {nearest}")
-    if found["doubts"]:
-        typer.echo(f"  don't trust it: {found['why']}")
+    for line in how_known(answer["applicability"], sources[0].name):
+        typer.echo(f"  {line}")
     known = answer.get("rests_on", [])
     if known:
         keys = list(known[0])
@@ -193,12 +182,3 @@ def show_prediction(answer: dict[str, Any], sources: list[Source], coverage: flo
 def shortened(value: float) -> float:
     """Round to six digits."""
     return float(f"{value:.6g}")
-
-
-def in_digits(value: float, width: float) -> str:
-    """Write a number with the digits that an interval of a width warrants, one at least."""
-    decimals = math.ceil(-math.log10(width / STEPS)) if width > 0 and math.isfinite(width) else 2
-    if value:
-        decimals = max(decimals, -math.floor(math.log10(abs(value))))
-    rounded = round(value, decimals) + 0.0
-    return f"{rounded:.{decimals}f}" if 0 < decimals < 7 else f"{rounded:g}" if decimals > 0 else f"{rounded:.0f}"

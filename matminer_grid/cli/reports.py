@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,9 @@ BLUE = "#3b8bd0"
 
 MOST_QUERIES = 50
 """Crystals that a report shows; the console and JSON have all of them."""
+
+STEPS = 20
+"""Of the last digit that is printed, within an interval."""
 
 MOST_CARDS = 8
 """Crystals that are shown side by side."""
@@ -195,16 +199,13 @@ def predict_report(
 
     sections = []
     for answer, (crystal, known) in list(zip(answers, pictures, strict=True))[:MOST_QUERIES]:
-        values = {f"{name} ({unit})" if unit else name: answer[name] for name, unit in units.items()}
-        facts = {name: short(one["value"]) for name, one in values.items()}
-        told = {
-            "property": list(facts),
-            "prediction": list(facts.values()),
-            f"{coverage:.0%} interval": list(map(_how_sure, values.values())),
-        }
-        table = pd.DataFrame(told)
+        values = {f"{name} ({unit})" if unit else name: _written(answer[name]) for name, unit in units.items()}
+        facts = {name: value for name, (value, _) in values.items()}
+        how_sure = "probabilities" if any("probabilities" in answer[name] for name in units) else f"{coverage:.0%} interval"
+        table = pd.DataFrame({"property": list(facts), how_sure: [told for _, told in values.values()]})
+        applies = [f"{told[0].upper()}{told[1:]}." for told in how_known(answer["applicability"], next(iter(units)))]
         lines = [reduced_formula(answer["formula"]), *(f"warning: {text}" for text in answer["warnings"])]
-        parts: list[Any] = [facts, table, [card(Path(answer["file"]).name, crystal, lines)]]
+        parts: list[Any] = [facts, table, *applies, [card(Path(answer["file"]).name, crystal, lines)]]
         rests = [one | {"formula": reduced_formula(one["formula"])} for one in answer.get("rests_on", [])]
         if rests:
             parts += [
@@ -224,11 +225,32 @@ def short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _how_sure(found: dict[str, Any]) -> str:
-    """Write an interval, or the probabilities of classes."""
+def _written(found: dict[str, Any]) -> tuple[str, str]:
+    """Write a prediction, and its interval or the probabilities of classes."""
     if "interval" in found:
-        return "{:.4g} to {:.4g}".format(*found["interval"])
-    return ", ".join(f"{name} {p:.0%}" for name, p in found["probabilities"].items())
+        low, high = found["interval"]
+        value, *ends = [in_digits(number, high - low) for number in (found["value"], low, high)]
+        return value, " to ".join(ends)
+    return short(found["value"]), ", ".join(f"{name} {p:.0%}" for name, p in found["probabilities"].items())
+
+
+def how_known(found: dict[str, Any], name: str) -> list[str]:
+    """Say how near the training crystals are, and why a prediction is not to be trusted, if so; `name` is the property's."""
+    nearest = f"{reduced_formula(found['nearest']['formula'])} {found['nearest'].get('name', '')}".rstrip()
+    told = f"similarity {found['similarity']:.2f} (of 1) to the nearest known, {nearest}"
+    if found["known"]:
+        value = found["nearest"]["value"]
+        told = f"known: it is {nearest}, {name} {f'{value:g}' if isinstance(value, float) else value}"
+    return [told, *([f"don't trust it: {found['why']}"] if found["doubts"] else [])]
+
+
+def in_digits(value: float, width: float) -> str:
+    """Write a number with the digits that an interval of a width warrants, one at least."""
+    decimals = math.ceil(-math.log10(width / STEPS)) if width > 0 and math.isfinite(width) else 2
+    if value:
+        decimals = max(decimals, -math.floor(math.log10(abs(value))))
+    rounded = round(value, decimals) + 0.0
+    return f"{rounded:.{decimals}f}" if 0 < decimals < 7 else f"{rounded:g}" if decimals > 0 else f"{rounded:.0f}"
 
 
 def _rests(one: dict[str, Any]) -> list[str]:

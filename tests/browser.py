@@ -63,6 +63,14 @@ def overflow(browser) -> int:
     return browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+def cut_parts(browser) -> list[str]:
+    """List the tables, paragraphs and menus that hold more than they show."""
+    return browser.execute_script("""
+        const parts = [...document.querySelectorAll(".scroll, main p, select, dd")];
+        return parts.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent.trim().slice(0, 80));
+    """)
+
+
 def cut_texts(browser) -> list[str]:
     """List the words of figures that reach out of them."""
     return browser.execute_script("""

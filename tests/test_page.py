@@ -12,7 +12,7 @@ from benchmarks._report import best_curves, readable, write_bulk_modulus_page
 from benchmarks._tables import text as shown
 from benchmarks.sets import write_sets_page
 from benchmarks.similarity import write_similarity_page
-from tests.browser import NEEDS_BROWSER, READY, axe, cut_texts, errors, opened, overflow, wait
+from tests.browser import NEEDS_BROWSER, READY, axe, cut_parts, cut_texts, errors, opened, overflow, wait
 
 HOSTILE = '</script><img src=x onerror="document.title=1">&'
 PROVENANCE = {
@@ -158,11 +158,6 @@ class TestWords:
         assert list(best_curves(bulk_modulus_results()["learning_curves"])) == ["GRID, nearest neighbour", "RDF, LASSO"]
 
 
-CUT = """
-return [...document.querySelectorAll(".scroll, main p, select, dd")].filter((one) => one.scrollWidth > one.clientWidth + 1).length
-"""
-
-
 def similarity_page(path):
     series = {"title": "Ruddlesden-Popper", "parameter": "n", "values": [0, 1, 2], "labels": ["SrO", "Sr2TiO4", "SrTiO3"]}
     matrix = [[0, 1, 2], [1, 0, 1.5], [2, 1.5, 0]]
@@ -204,7 +199,7 @@ class TestEverywhere:
         with opened(shown, tmp_path / "profile", width, dark=dark) as browser:
             wait(browser, READY)
             assert overflow(browser) <= 0
-            assert browser.execute_script(CUT) == 0
+            assert cut_parts(browser) == []
             assert cut_texts(browser) == []
             assert axe(browser) == []
             assert errors(browser) == []

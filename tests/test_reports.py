@@ -12,7 +12,7 @@ import pytest
 from matminer_grid import Crystal
 from matminer_grid.cli.reports import conventional
 from matminer_grid.plotting import Card, CrystalPicture, Section, report_page
-from tests.browser import NEEDS_BROWSER, READY, axe, cut_texts, errors, opened, overflow, wait
+from tests.browser import NEEDS_BROWSER, READY, axe, cut_parts, cut_texts, errors, opened, overflow, wait
 from tests.commands import run
 from tests.conftest import baddeleyite, disordered_alloy, perovskite, rock_salt
 
@@ -186,6 +186,7 @@ class TestBrowser:
         with opened(pages / f"{name}.html", tmp_path, width, dark=dark) as browser:
             wait(browser, READY)
             assert overflow(browser) <= 0
+            assert cut_parts(browser) == []
             assert cut_texts(browser) == []
             assert axe(browser) == []
             assert errors(browser) == []

@@ -164,6 +164,8 @@ class TestCommands:
             "95% interval",
             "Similarity 0.",
             "to the nearest known, ",
+            "GRID EMD (Å)",
+            ">K_VRH<",
             "The known crystals of the largest share",
             "share ",
         ):

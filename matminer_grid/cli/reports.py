@@ -33,6 +33,9 @@ BLUE = "#3b8bd0"
 MOST_QUERIES = 50
 """Crystals that a report shows; the console and JSON have all of them."""
 
+HEADS = {"material_id": "material", "grid_emd": "GRID EMD (Å)", "composition_emd": "composition EMD"}
+"""Of the columns that tell what a prediction rests on; those of properties keep their names."""
+
 STEPS = 20
 """Of the last digit that is printed, within an interval."""
 
@@ -214,7 +217,7 @@ def predict_report(
                     card(str(one.get("material_id", one.get("name", one["formula"]))), other, _rests(one))
                     for one, other in zip(rests, known, strict=True)
                 ],
-                pd.DataFrame(rests).rename(columns=lambda name: name.replace("_", " ")),
+                pd.DataFrame(rests).rename(columns=HEADS),
             ]
         sections.append(Section(answer["file"], parts))
     return report_page("Predictions", sections, left_out(len(answers)))

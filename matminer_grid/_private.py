@@ -8,14 +8,10 @@ from __future__ import annotations
 import warnings
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
-
-OPTIMAL = 1
-"""What POT's network simplex gives as status of an optimal plan."""
 
 
 def worker_processes(n: int) -> Executor:
@@ -47,20 +43,3 @@ def become(frame: pd.DataFrame, other: pd.DataFrame) -> None:
         warnings.filterwarnings("ignore", message="DataFrame is highly fragmented")
         for position in range(first, len(other.columns)):
             frame.insert(position, other.columns[position], other.iloc[:, position], allow_duplicates=True)
-
-
-def solve_transport(a: NDArray[Any], b: NDArray[Any], costs: NDArray[Any], max_iterations: int) -> tuple[float, str | None]:
-    """Solve a transport problem by POT's compiled network simplex; give its cost, and what is wrong if it is not optimal.
-
-    POT's Python face takes 25 times as long, and is what remains where the compiled one is gone or takes other arguments.
-    """
-    try:
-        from ot.lp.emd_wrap import emd_c  # noqa: PLC0415  0.5 s, and few compositions need it; it may be gone
-
-        _, total, _, _, status = emd_c(a, b, costs, max_iter=max_iterations, numThreads=1)
-    except (ImportError, TypeError, ValueError):
-        from ot import emd2  # noqa: PLC0415  0.5 s
-
-        total, log = emd2(a, b, costs, numItermax=max_iterations, log=True)
-        return float(total), log["warning"]
-    return float(total), None if status == OPTIMAL else f"status {status}"

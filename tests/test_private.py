@@ -11,7 +11,7 @@ import pytest
 from matminer.featurizers.base import BaseFeaturizer, MultipleFeaturizer
 from matminer.utils.utils import homogenize_multiindex
 
-from matminer_grid import GRIDFeaturizer, _private, composition_emd
+from matminer_grid import GRIDFeaturizer, _private
 from matminer_grid.io import read_structures_from
 from tests.conftest import perovskite, rock_salt
 from tests.test_machines import SMALL
@@ -100,34 +100,6 @@ def test_many_columns_without_pandas_help_warn_of_nothing():
     other = pd.DataFrame(np.arange(300.0)[None], columns=["a", *map(str, range(299))])
     _private.become(frame, other)
     assert frame.shape == (1, 300)
-
-
-@pytest.mark.parametrize("change", ["gone", "other arguments"])
-def test_transport_by_pots_public_face(change, monkeypatch):
-    formulas = ["SrTiO3", "BaTiO3", "NaCl", "K2SO4", "CuFeS2"]
-    expected = composition_emd(formulas, metric="substitution", pbar=False)
-    calls = []
-
-    def other(*_arguments, **_options):
-        calls.append(1)
-        raise TypeError("emd_c() takes other arguments")
-
-    if change == "gone":
-        monkeypatch.setitem(sys.modules, "ot.lp.emd_wrap", None)
-    else:
-        monkeypatch.setattr("ot.lp.emd_wrap.emd_c", other)
-    found = composition_emd(formulas, metric="substitution", pbar=False)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
-    assert bool(calls) == (change == "other arguments")
-
-
-def test_transport_that_is_not_optimal_is_an_error(monkeypatch):
-    a, b, costs = np.full(40, 1 / 40), np.full(40, 1 / 40), np.random.default_rng(0).random((40, 40))
-    assert _private.solve_transport(a, b, costs, 10_000)[1] is None
-    assert "status" in (_private.solve_transport(a, b, costs, 1)[1] or "")
-    monkeypatch.setitem(sys.modules, "ot.lp.emd_wrap", None)
-    with pytest.warns(UserWarning, match="numItermax"):
-        assert "numItermax" in (_private.solve_transport(a, b, costs, 1)[1] or "")
 
 
 def test_files_are_read_by_threads_without_joblibs_pool(tmp_path, monkeypatch):

@@ -175,9 +175,12 @@ def _properties(read: Readings, space_groups: list[str]) -> pd.DataFrame:
 
 def _space_groups(crystals: CrystalTable) -> list[str]:
     """Find the space groups, on all cores; crystals of one shape share the answer."""
-    import numpy as np
-    from joblib import Parallel, delayed
+    import functools
 
+    import numpy as np
+
+    from matminer_grid._private import worker_processes
+    from matminer_grid._threads import n_threads
     from matminer_grid.similarity.compare import site_contents, space_group_symbol
 
     first: dict[Any, int] = {}
@@ -189,7 +192,8 @@ def _space_groups(crystals: CrystalTable) -> list[str]:
         shape = metric, crystal.frac_coords.round(5).tobytes(), tuple(order[content] for content in contents)
         shapes.append(first.setdefault(shape, row))
     distinct = list(first.values())
-    found = Parallel(n_jobs=-1 if len(distinct) > 500 else 1)(delayed(space_group_symbol)(crystals[row]) for row in distinct)
+    apply = functools.partial(worker_processes(n_threads(None)).map, chunksize=64) if len(distinct) > 500 else map
+    found = apply(space_group_symbol, [crystals[row] for row in distinct])
     symbols = dict(zip(distinct, found, strict=True))
     return [symbols[row] for row in shapes]
 

@@ -1,13 +1,11 @@
-"""Optimal transport where it has a closed form: one side is a mixture of no more than two."""
+"""Earth mover's distance between mixtures: amounts of members, between any two of which there is a distance."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from matminer_grid.kernels._jit import jit
-
-NO_CLOSED_FORM = -1.0
-"""Stands for the cost where both sides have more than two members."""
+from matminer_grid.kernels.plans import optimal_plan
 
 
 @jit
@@ -57,23 +55,28 @@ def comes_later(members_a, amounts_a, members_b, amounts_b):
 
 @jit
 def transport_cost(distance, members_a, amounts_a, members_b, amounts_b):
-    """Cost of the cheapest transport between two mixtures, for a symmetric distance, or NO_CLOSED_FORM.
+    """Cost of the cheapest transport between two mixtures, for a symmetric distance.
 
     It is 0 for equal ones, and the same in both directions to the last bit: the one that comes first is the source.
     """
     if members_a.size == members_b.size and np.all(members_a == members_b) and np.all(amounts_a == amounts_b):
         return 0.0
     if comes_later(members_a, amounts_a, members_b, amounts_b):
-        if members_b.shape[0] <= 2:
-            return _cost_of_few(distance, members_b, amounts_b, members_a, amounts_a)
-    elif members_a.shape[0] <= 2:
+        members_a, members_b = members_b, members_a
+        amounts_a, amounts_b = amounts_b, amounts_a
+    n, m = members_a.size, members_b.size
+    if n <= 2:
         return _cost_of_few(distance, members_a, amounts_a, members_b, amounts_b)
-    return NO_CLOSED_FORM
+    costs = np.empty((n, m))
+    for i in range(n):
+        for j in range(m):
+            costs[i, j] = distance[members_a[i], members_b[j]]
+    return optimal_plan(costs, amounts_a, amounts_b, np.empty((n, m)))
 
 
 @jit
 def transport_costs(distance, members, amounts, offsets, all_members, all_amounts, rows, out):
-    """Cost from one mixture to each of the given rows of a sparse table of mixtures, NO_CLOSED_FORM where there is none."""
+    """Cost from one mixture to each of the given rows of a sparse table of mixtures."""
     for i in range(rows.shape[0]):
         start, stop = offsets[rows[i]], offsets[rows[i] + 1]
         out[i] = transport_cost(distance, members, amounts, all_members[start:stop], all_amounts[start:stop])

@@ -6,25 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse
-from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 
-from matminer_grid._private import solve_transport
-from matminer_grid._threads import n_processes, progress_bar, with_progress
+from matminer_grid._threads import with_progress
 from matminer_grid._validation import check_choice
 from matminer_grid.crystals.composition import METRICS, cumulative_fractions, element_fractions
 from matminer_grid.crystals.elements import SUBSTITUTION_ELEMENTS, substitution_dissimilarity
 from matminer_grid.kernels.environments import DIFFERENT
-from matminer_grid.kernels.transport import NO_CLOSED_FORM, comes_later, transport_cost, transport_costs
+from matminer_grid.kernels.transport import transport_cost, transport_costs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 CHUNK_SIZE = 64
 """Rows of a matrix that are computed at once."""
-
-MAX_ITERATIONS = 1_000_000
-"""Pivots that POT's network simplex may take."""
 
 ROUNDING = 1e-12
 """Share by which a lower bound is lowered, so that rounding never lifts it above the cost itself."""
@@ -48,8 +43,7 @@ def composition_emd(
         elements; an optimal transport problem for each pair of different compositions, solved exactly. It is symmetric but violates
         the triangle inequality. "identity": 10 for different elements, as far as ten places of the scale; a metric.
     n_jobs : int, optional
-        Number of threads, of processes for "substitution", since POT doesn't release the GIL; see
-        :func:`~matminer_grid._threads.n_threads`.
+        Number of threads; see :func:`~matminer_grid._threads.n_threads`.
     pbar : bool
         Whether work that takes more than 2 s shows a progress bar.
 
@@ -96,6 +90,7 @@ def vectors_emd(
     a: NDArray[np.float64], b: NDArray[np.float64] | None, metric: str, *, n_jobs: int | None = None, pbar: bool = False
 ) -> NDArray[np.float64]:
     """Compute :func:`composition_emd` from :func:`composition_vectors`."""
+    bar = {"desc": "composition EMD", "disable": not pbar, "delay": 2}
     if metric != "substitution":
         others = a if b is None else b
         distances = np.empty((len(a), len(others)))
@@ -105,7 +100,7 @@ def vectors_emd(
             distances[rows] = cdist(a[rows], others, "cityblock")
             return len(a[rows])
 
-        with_progress(fill, range(0, len(a), CHUNK_SIZE), n_jobs, _bar(len(a), pbar))
+        with_progress(fill, range(0, len(a), CHUNK_SIZE), n_jobs, {**bar, "total": len(a)})
         return distances
 
     # crystals share compositions: each pair of different ones is solved once
@@ -113,14 +108,13 @@ def vectors_emd(
     distinct_b, row_b = (distinct_a, row_a) if b is None else _distinct(b)
     costs = np.zeros((len(distinct_a), len(distinct_b)))
     index = SubstitutionIndex(distinct_b)
-    starts, n_jobs = range(0, len(costs), CHUNK_SIZE), n_processes(n_jobs)
-    rows = Parallel(n_jobs=n_jobs if len(starts) > 1 else 1, prefer="processes", return_as="generator")(
-        delayed(_transport_rows)(distinct_a, index, start, upper=b is None) for start in starts
-    )
-    with progress_bar(**_bar(len(costs), pbar)) as bar:
-        for start, chunk in zip(starts, rows, strict=True):
-            costs[start : start + CHUNK_SIZE] = chunk
-            bar.update(len(chunk))
+
+    def solve(row: int) -> int:
+        others = np.arange(row + 1 if b is None else 0, len(index))
+        costs[row, others] = index.emd(distinct_a[row], others)
+        return 1
+
+    with_progress(solve, range(len(costs)), n_jobs, {**bar, "total": len(costs)})
     if b is None:
         costs += costs.T
     return costs[row_a[:, None], row_b]
@@ -204,14 +198,9 @@ class SubstitutionIndex:
     def emd(self, query: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compute the earth mover's distances, shape (m,), from a query (78,) to some rows (m,) of the references."""
         elements = query.nonzero()[0]
-        amounts = query[elements]
-        references = self._fractions.data
         costs = np.empty(len(rows))
-        transport_costs(self._distance, elements, amounts, self._offsets, self._elements, references, rows, costs)
-        if len(elements) > 2:
-            for i in (costs == NO_CLOSED_FORM).nonzero()[0].tolist():
-                part = slice(self._offsets[rows[i]], self._offsets[rows[i] + 1])
-                costs[i] = _solve(self._distance, elements, amounts, self._elements[part], references[part])
+        references = self._offsets, self._elements, self._fractions.data
+        transport_costs(self._distance, elements, query[elements], *references, rows, costs)
         return costs
 
 
@@ -238,25 +227,7 @@ def substitution_emd_pair(
     >>> round(substitution_emd_pair(sodium, np.ones(1), fluorine, np.ones(1)), 1)
     11.2
     """
-    distance = substitution_dissimilarity()
-    cost = transport_cost(distance, elements_a, fractions_a, elements_b, fractions_b)
-    if cost == NO_CLOSED_FORM:
-        return _solve(distance, elements_a, fractions_a, elements_b, fractions_b)
-    return cost
-
-
-def _transport_rows(fractions: NDArray[np.float64], index: SubstitutionIndex, start: int, *, upper: bool) -> NDArray[np.float64]:
-    """Compute rows of a matrix of costs, for a worker process; above the diagonal only if `upper`."""
-    queries = fractions[start : start + CHUNK_SIZE]
-    costs = np.zeros((len(queries), len(index)))
-    for i, query in enumerate(queries):
-        first = start + i + 1 if upper else 0
-        costs[i, first:] = index.emd(query, np.arange(first, len(index)))
-    return costs
-
-
-def _bar(total: int, shown: bool) -> dict[str, Any]:
-    return {"desc": "composition EMD", "total": total, "disable": not shown, "delay": 2}
+    return float(transport_cost(substitution_dissimilarity(), elements_a, fractions_a, elements_b, fractions_b))
 
 
 def _distinct(fractions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -265,20 +236,3 @@ def _distinct(fractions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     rows = np.array([position.setdefault(row.tobytes(), len(position)) for row in fractions], dtype=np.int64)
     first = np.unique(rows, return_index=True)[1]
     return fractions[first], rows
-
-
-def _solve(
-    distance: NDArray[np.float64],
-    elements_a: NDArray[np.int64],
-    amounts_a: NDArray[np.float64],
-    elements_b: NDArray[np.int64],
-    amounts_b: NDArray[np.float64],
-) -> float:
-    """Solve a transport problem with POT."""
-    if comes_later(elements_a, amounts_a, elements_b, amounts_b):  # either direction gives the same bits
-        elements_a, amounts_a, elements_b, amounts_b = elements_b, amounts_b, elements_a, amounts_a
-    cost = distance[elements_a[:, None], elements_b]
-    total, problem = solve_transport(amounts_a, amounts_b, cost, MAX_ITERATIONS)
-    if problem:
-        raise RuntimeError(f"POT found no optimal transport ({problem}) between {amounts_a} and {amounts_b} at the costs {cost}")
-    return max(0.0, total)

@@ -26,7 +26,8 @@ def true_nearest(monkeypatch):
 def test_bound():
     x = np.random.default_rng(0).normal(size=(30, 50)).astype(np.float32)
     sums = sums_of_groups(x)
-    assert sums.shape == (30, 4)
+    assert sums.shape == (30, 32)
+    assert (sums[:, 4:] == 0).all()
     bound, distance = (np.abs(v[:, None] - v).sum(axis=2) for v in (sums, x))
     assert (bound <= distance + 1e-4).all()
 
@@ -72,9 +73,10 @@ def test_all_crystals_taken_give_the_full_process(monkeypatch):
     monkeypatch.setattr(local, "N_NEIGHBORS", 10_000)
     x, y = smooth(300)
     y[::50] += 3
-    full, near = (kind.fit(x, y, 0.05, rounds=2, n_local=48) for kind in (LaplacianProcess, LocalProcess))
-    for name in ("noise", "residuals", "ratios"):
+    full, near = (kind.fit(x, y, 0.05, rounds=2, n_local=299) for kind in (LaplacianProcess, LocalProcess))
+    for name in ("noise", "residuals"):
         np.testing.assert_allclose(getattr(near, name), getattr(full, name), rtol=1e-5)
+    np.testing.assert_allclose(near.ratios, full.ratios, rtol=0.03, atol=1e-3)  # the mean is unknown here, and no crystal in it
     tested, _ = smooth(40, seed=1)
     means, variances = near.predict(tested)
     expected, without_mean = full.predict(tested, 300)
@@ -98,6 +100,21 @@ def test_a_tenth_of_the_crystals(monkeypatch):
     spoiled = np.arange(len(y)) % 97 == 0
     assert np.median(near.noise[spoiled]) > 20 * np.median(near.noise[~spoiled])
     np.testing.assert_array_equal(near.predict(tested, n_jobs=1), near.predict(tested, n_jobs=3))
+
+
+def test_errors_of_left_out_crystals_are_those_of_others(monkeypatch):
+    monkeypatch.setattr(local, "LEAF", 200)
+    monkeypatch.setattr(local, "N_NEIGHBORS", 100)
+    monkeypatch.setattr(local, "JUDGED", 500)
+    x, y = smooth(3000)
+    process = LocalProcess.fit(x, y, 1e-3, rounds=0, n_local=48)
+    assert np.isfinite(process.ratios).sum() == 500
+    tested, truth = smooth(500, seed=1)
+    means, variances = process.predict(tested)
+    ratios = np.abs(means - truth) / np.sqrt(variances)
+    for level in (0.5, 0.8, 0.95):
+        assert (ratios <= np.nanquantile(process.ratios, level)).mean() == pytest.approx(level, abs=0.06)
+    assert np.isnan(LocalProcess.fit(x[:300], y[:300], 1e-3, rounds=0).ratios).all()
 
 
 @pytest.mark.filterwarnings("ignore:no training crystal")

@@ -11,7 +11,7 @@ from matminer_grid._threads import Parts
 from matminer_grid.models._calibration import Calibration, optimism
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.local import LEAF, LocalProcess
-from matminer_grid.models.process import LaplacianProcess
+from matminer_grid.models.process import LaplacianProcess, widened
 from matminer_grid.models.search import TUNING_ROUNDS, tune
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matminer_grid.models._distances import Blocks
 
     FloatArray = NDArray[np.float64]
+    SingleArray = NDArray[np.float32]
 
 START_NOISE = 0.02
 
@@ -33,6 +34,9 @@ MINIMUM_SAMPLES = 20
 
 LARGE = 20_000
 """Training crystals above which each prediction is made from the nearest ones alone."""
+
+UNSEEN = 0.25
+"""Variance that an element leaves which no other crystal holds, over that of the process, for a share of 1 of the species."""
 
 SAME = 1e-9
 """Relative difference of features below which two crystals are the same one, in other cells perhaps."""
@@ -76,8 +80,13 @@ class Learned:
     calibration: Calibration
 
     @classmethod
-    def fit(cls, features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings) -> Learned:
-        """Learn the values of crystals from their features, each at its place."""
+    def fit(
+        cls, features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings, elements: SingleArray | None = None
+    ) -> Learned:
+        """Learn the values of crystals from their features, each at its place.
+
+        Of shares of elements (n, e), for each crystal, errors are expected where no other crystal holds an element.
+        """
         rows, places = distinct(features, values)
         if len(rows) < MINIMUM_SAMPLES:
             raise ValueError(
@@ -105,8 +114,10 @@ class Learned:
                 progress=settings.report,
             )
         ratios = process.ratios.copy()
+        if elements is not None and len(values) <= LARGE:  # of very many crystals hardly one is alone with an element
+            ratios = _with_elements(ratios, process.residuals, elements[rows])
         ratios[sample] *= optimism(len(sample), settings.tune_iterations)
-        return cls(centre, scale, weights, process, places, Calibration.of(ratios, values))
+        return cls(centre, scale, weights, process, places, Calibration.of(ratios[np.isfinite(ratios)], values))
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -133,11 +144,20 @@ class Learned:
 
 
 def _weighted(features: FloatArray, centre: FloatArray | float, scale: FloatArray) -> NDArray[np.float32]:
-    """Centre and scale features, few crystals at a time."""
-    out = np.empty(features.shape, np.float32)
-    for start in range(0, len(out), CHUNK):
-        out[start : start + CHUNK] = (features[start : start + CHUNK] - centre) * scale
+    """Centre and scale features, few crystals at a time, and fill them up with zeros."""
+    n, width = features.shape
+    out = np.zeros((n, widened(width)), np.float32)
+    for start in range(0, n, CHUNK):
+        out[start : start + CHUNK, :width] = (features[start : start + CHUNK] - centre) * scale
     return out
+
+
+def _with_elements(ratios: FloatArray, residuals: FloatArray, elements: SingleArray) -> FloatArray:
+    """Give what the ratios are if an element that no other crystal holds adds to the variance of a crystal."""
+    alone = elements[:, np.count_nonzero(elements, axis=0) == 1].sum(axis=1)
+    sizes = np.abs(residuals)
+    stated = np.divide(sizes, ratios, out=np.ones_like(sizes), where=ratios > 0)
+    return sizes / np.sqrt(stated**2 + UNSEEN * alone)
 
 
 def distinct(features: FloatArray, values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from matminer_grid._threads import Parts, n_threads
 from matminer_grid.kernels.manhattan import manhattan_tile
-from matminer_grid.models.process import LaplacianProcess, covariance_of, kriging_shares
+from matminer_grid.models.process import LaplacianProcess, covariance_of, kriging_shares, solved, widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,9 @@ GROUP = 16
 LEAF = 4096
 """Crystals, at most, that lie together and among which outliers are found."""
 
+JUDGED = 2000
+"""Crystals that are predicted from all others, to tell how large errors are."""
+
 ROWS = 16
 """Crystals that a thread predicts at once."""
 
@@ -41,9 +44,9 @@ ROWS = 16
 class LocalProcess:
     """What :class:`LaplacianProcess` is, without a matrix of all pairs; its arrays mean the same.
 
-    Outliers are found among the crystals of a leaf, which lie together. The nearest crystals are those among the candidates that a
-    lower bound proposes, the Manhattan distance of `sums` of features: nearly always the true ones. The mean of those nearest is
-    unknown, as in ordinary kriging.
+    Outliers are found among the crystals of a leaf, which lie together; `ratios` are those of JUDGED crystals, NaN for others. The
+    nearest crystals are those among the candidates that a lower bound proposes, the Manhattan distance of `sums` of features:
+    nearly always the true ones. The mean of those nearest is unknown, as in ordinary kriging.
     """
 
     vectors: SingleArray
@@ -66,32 +69,45 @@ class LocalProcess:
         n_jobs: int | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
-        """Learn values; the noise of each crystal, its residual and ratio are found in its leaf."""
+        """Learn values; the noise of each crystal and its residual are found in its leaf."""
         sums = sums_of_groups(vectors)
-        noises, residuals = np.empty(len(targets)), np.empty(len(targets))
-        ratios = np.empty(len(targets) if n_local else 0)
+        noises, residuals, ratios = np.empty(len(targets)), np.empty(len(targets)), np.full(len(targets), np.nan)
         parts = leaves(sums)
         if progress is not None:
             progress(f"look for outliers among {len(targets)} crystals")
-        work = Parts("solve", len(parts))
+        work = Parts("solve", len(parts) + 1)
         for rows in parts:
             with work.part(1):
-                leaf = LaplacianProcess.fit(vectors[rows], targets[rows], noise, rounds=rounds, n_local=n_local, n_jobs=n_jobs)
+                leaf = LaplacianProcess.fit(vectors[rows], targets[rows], noise, rounds=rounds, n_jobs=n_jobs)
             noises[rows], residuals[rows] = leaf.noise, leaf.residuals
-            if n_local:
-                ratios[rows] = leaf.ratios
-        return cls(vectors, sums, targets, noise, noises, residuals, ratios)
+        process = cls(vectors, sums, targets, noise, noises, residuals, ratios)
+        if n_local:
+            judged = np.random.default_rng(0).permutation(len(targets))[:JUDGED]
+            with work.part(1):
+                means, variances = process._from_nearest(vectors[judged], n_jobs, judged)
+            ratios[judged] = np.abs(targets[judged] - means) / np.sqrt(variances)
+        return process
 
     def predict(self, vectors: SingleArray, n_local: int = 0, n_jobs: int | None = None) -> tuple[FloatArray, FloatArray]:  # noqa: ARG002  the crystals that a mean rests on give its variance too
         """Give means and variances, noise included."""
+        return self._from_nearest(vectors, n_jobs)
+
+    def _from_nearest(
+        self, vectors: SingleArray, n_jobs: int | None, left_out: NDArray[np.int64] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Give means and variances, from all crystals but one for each vector, if they are named."""
         out = np.empty((2, len(vectors)))
 
         def fill(start: int) -> None:
             part = slice(start, start + ROWS)
-            for i, (near, distances) in enumerate(zip(*self._nearest(vectors[part], N_NEIGHBORS), strict=True), start):
+            found = self._nearest(vectors[part], N_NEIGHBORS + (left_out is not None))
+            for i, (near, distances) in enumerate(zip(*found, strict=True), start):
+                if left_out is not None:
+                    others = near != left_out[i]
+                    near, distances = near[others], distances[others]  # noqa: PLW2901
                 k = np.exp(-distances)
                 joint = self._joint(near)
-                both = np.linalg.solve(joint, np.stack([k, np.ones(len(k))], axis=1))
+                both = solved(joint, np.stack([k, np.ones(len(k))], axis=1))
                 lacking = 1 - both[:, 0].sum()
                 shares = both[:, 0] + lacking * both[:, 1] / both[:, 1].sum()
                 variance = 1 - k @ both[:, 0] + lacking**2 / both[:, 1].sum()
@@ -152,7 +168,10 @@ def _in_threads(fill: Callable[[int], None], n: int, n_jobs: int | None) -> None
 
 def sums_of_groups(vectors: SingleArray) -> SingleArray:
     """Add up features in groups; Manhattan distances of the sums are never above those of the vectors."""
-    return np.add.reduceat(vectors, np.arange(0, vectors.shape[1], GROUP), axis=1)
+    starts = np.arange(0, vectors.shape[1], GROUP)
+    sums = np.zeros((len(vectors), widened(len(starts))), np.float32)
+    np.add.reduceat(vectors, starts, axis=1, out=sums[:, : len(starts)])
+    return sums
 
 
 def leaves(sums: SingleArray) -> list[NDArray[np.int64]]:

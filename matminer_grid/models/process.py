@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 ROWS = 64
 """Rows of a distance matrix that a thread fills at once."""
 
+LANES = 32
+"""Numbers that a loop over vectors takes at once; what is left over at the end costs as much as ten times as many."""
+
 DEGREES_OF_FREEDOM = 2.0
 """Of Student's t distribution of the noise."""
+
+NOT_POSITIVE = "the covariance matrix is not positive definite; raise the noise"
 
 CHUNK = 256
 """Structures whose covariances with all training crystals are in memory at once."""
@@ -63,6 +68,11 @@ def covariance_of(vectors: SingleArray, n_jobs: int | None = None) -> SingleArra
 
     Parallel(n_jobs=n_threads(n_jobs), require="sharedmem")(delayed(fill)(start) for start in range(0, n, ROWS))
     return out
+
+
+def widened(width: int) -> int:
+    """Give the width that vectors are filled up to with zeros, so that nothing is left over at their end."""
+    return -(-width // LANES) * LANES
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,8 +164,16 @@ def kriging_shares(joint: FloatArray, similarities: FloatArray) -> FloatArray:
 
     `joint` (n, n) holds the covariances of the known crystals, noise included, `similarities` (n,) those with the new one.
     """
-    shares, mean_shares = np.linalg.solve(joint, np.stack([similarities, np.ones(len(joint))], axis=1)).T
+    shares, mean_shares = solved(joint, np.stack([similarities, np.ones(len(joint))], axis=1)).T
     return shares + (1 - shares.sum()) * mean_shares / mean_shares.sum()
+
+
+def solved(matrix: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve a system of equations of a positive definite matrix, which is overwritten."""
+    _, found, failed = scipy.linalg.lapack.dposv(matrix.T, right, lower=1, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError(NOT_POSITIVE)
+    return found
 
 
 def left_out(inverse: FloatArray, targets: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -209,7 +227,7 @@ def inverted(matrix: NDArray[np.floating]) -> FloatArray:
     transposed = matrix.T  # LAPACK's order, without a copy
     factor, failed = scipy.linalg.lapack.dpotrf(transposed, lower=1, overwrite_a=1)
     if failed:
-        raise np.linalg.LinAlgError("the covariance matrix is not positive definite; raise the noise")
+        raise np.linalg.LinAlgError(NOT_POSITIVE)
     return scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)[0]
 
 

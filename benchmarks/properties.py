@@ -233,13 +233,18 @@ def score(task: Task, model: str, train: np.ndarray, test: np.ndarray) -> dict[s
     """Train and test once: error, and of intervals how much they hold and how wide they are over what the errors ask for."""
     start = time.process_time()
     predicted, intervals = (MODELS | WITHOUT)[model](task, train, test)
-    error = np.abs(predicted - task.y[test])
-    scores = {"error": float(error.mean()), "CPU s": time.process_time() - start}
+    scores = {"error": float(np.abs(predicted - task.y[test]).mean()), "CPU s": time.process_time() - start}
+    return scores | interval_scores(task.y[test], predicted, intervals)
+
+
+def interval_scores(truth: np.ndarray, predicted: np.ndarray, intervals: dict[float, np.ndarray]) -> dict[str, float]:
+    """Tell how many values each interval holds, and how wide the widest are over what the errors ask for."""
+    scores = {}
     for coverage, (low, high) in intervals.items():
-        scores[f"within {coverage:.0%}"] = float(((low <= task.y[test]) & (task.y[test] <= high)).mean())
+        scores[f"within {coverage:.0%}"] = float(((low <= truth) & (truth <= high)).mean())
     if intervals:
         low, high = intervals[COVERAGES[-1]]
-        scores["95% width over need"] = float(np.mean(high - low) / 2 / np.quantile(error, COVERAGES[-1]))
+        scores["95% width over need"] = float(np.mean(high - low) / 2 / np.quantile(np.abs(predicted - truth), COVERAGES[-1]))
     return scores
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROVENANCE = ("date", "machine", "python", "packages")
 KEPT = {
     "bulk_modulus": ("entries", "test_entries", "rows"),
+    "intervals": ("means", "by_property", "promises"),
     "large": ("copies", "moduli", "promises"),
     "model": ("target", "entries", "cv", "mean", "folds"),
     "parameters": ("entries", "folds", "seed", "rows"),
@@ -194,6 +195,11 @@ def large(content: dict[str, Any]) -> list[str]:
     return [markdown(pd.DataFrame(rows)) for rows in (copies, content["moduli"], content["promises"]) if rows]
 
 
+def intervals(content: dict[str, Any]) -> list[str]:
+    """Make the tables of benchmarks.intervals."""
+    return [markdown(pd.DataFrame(content[name])) for name in ("means", "promises", "by_property")]
+
+
 def properties(content: dict[str, Any]) -> list[str]:
     """Make the tables of benchmarks.properties: what was aimed at, then those of each property."""
     parts = [markdown(pd.DataFrame(content["aims"]))] if content["aims"] else []
@@ -251,6 +257,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "properties": properties,
     "soak": soak,
     "large": large,
+    "intervals": intervals,
 }
 
 

@@ -6,7 +6,7 @@ from scipy.stats import t as student
 
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor
-from matminer_grid.models._calibration import Calibration, error_scale, optimism
+from matminer_grid.models._calibration import DEGREES_OF_FREEDOM, Calibration, error_scale, optimism
 from matminer_grid.models.default import clean_rows
 from matminer_grid.models.learned import Learned
 
@@ -35,7 +35,7 @@ def look(described, target, n, seed):
 
 
 def test_scale_of_students_t():
-    errors = 0.3 * student.rvs(4, size=20_000, random_state=0)
+    errors = 0.3 * student.rvs(DEGREES_OF_FREEDOM, size=20_000, random_state=0)
     assert error_scale(errors, 1.0) == pytest.approx(0.3, rel=0.02)
     errors[:200] = 1e6
     assert error_scale(errors, 1.0) == pytest.approx(0.3, rel=0.05)

@@ -563,7 +563,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
         GRIDKernelRegressor.load(path)
     path.write_bytes(whole)
     monkeypatch.setattr("matminer_grid.models.storage.__version__", "0.0.0")
-    with pytest.raises(ValueError, match=r"written in format 6 by matminer-grid .*this is 0\.0\.0.*train anew"):
+    with pytest.raises(ValueError, match=r"written in format 7 by matminer-grid .*this is 0\.0\.0.*train anew"):
         GRIDKernelRegressor.load(path)
     with pytest.raises(NotFittedError):
         GRIDKernelRegressor().save(path)
@@ -572,7 +572,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 6: train anew"),
+        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 7: train anew"),
         ({"header": "[3]"}, "no model of matminer-grid"),
         ({"features": np.ones(3)}, "no model of matminer-grid"),
     ],

@@ -64,6 +64,12 @@ RESULTS = {
             {"times the tolerance": "0 to 0.1", "pairs": 12, "judged": 3, "fit_anonymous agrees": 1.0, "one space group": 0.5}
         ],
     },
+    "intervals": RUN
+    | {
+        "means": [{"learned from": 20, "within 95%": 0.9512}],
+        "by_property": [{"learned from": 20, "property": "K_VRH", "within 95%": 0.947}],
+        "promises": [{"promise": "off", "found": 0.01, "outcome": "holds"}],
+    },
     "large": RUN
     | {
         "copies": [{"crystals": 130_000, "minutes to learn": 12.5}],
@@ -119,6 +125,7 @@ SHOWN = {
     "soak": "0.12%",
     "properties": "| random | GRIDKernelRegressor | 0.081 | 49.06 |",
     "bulk_modulus": "| GRID \\| x | kNN, EMD, GPa | 32.3 |  |",
+    "intervals": "| 20 | 0.9512 |",
     "large": "| 130,000 | 12.5 |",
     "model": "| MAE / GPa | 10.43 |",
     "parameters": "| `cutoff` (Å) | 6 | 22.9 | 14.0 | -1.3 ± 0.3 |",

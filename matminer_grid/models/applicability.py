@@ -10,7 +10,7 @@ import numpy as np
 from matminer_grid.crystals.composition import cumulative_fractions
 from matminer_grid.crystals.elements import species_symbol
 from matminer_grid.crystals.problems import doubtful_rows, find_problems
-from matminer_grid.featurizers._elemental import element_numbers
+from matminer_grid.featurizers._elemental import LARGEST_NUMBER, element_numbers
 from matminer_grid.models.local import LocalProcess
 from matminer_grid.models.process import CHUNK, covariance
 from matminer_grid.similarity.dissimilarity import CrystalDissimilarity
@@ -36,8 +36,8 @@ FAR = 0.01
 HYDROGEN = 0.2
 """Share of hydrogen among the atoms that is high for a crystal that is no molecule."""
 
-MARGIN = 0.1
-"""Part of the range of what is usual that a crystal may lie beyond it."""
+MARGIN, MARGIN_OF_FEW = 0.1, 10.0
+"""Part of the range of what is usual that a crystal may lie beyond it; MARGIN_OF_FEW / n more where n training crystals tell it."""
 
 SAME = 0.3
 """Dissimilarity by sites up to which two crystals of one composition are the same, as evaluate_crystals has it."""
@@ -131,18 +131,22 @@ class Range:
         Share of hydrogen among the atoms that 99 % of the training crystals don't exceed.
     elements : ndarray of int
         Atomic numbers of the elements that they hold.
+    margin : float
+        Part of the range of the limits that others may lie beyond them.
     """
 
     limits: FloatArray
     hydrogen: float
     elements: NDArray[np.int64]
+    margin: float
 
     @classmethod
     def of(cls, crystals: CrystalTable, features: FloatArray, labels: list[str]) -> Range:
         """Look at the training crystals."""
         limits = np.quantile(_looked(features, labels), [OUTSIDE / 2, 1 - OUTSIDE / 2], axis=0).T
         numbers = np.unique(element_numbers(crystals)[0])
-        return cls(limits, float(np.quantile(_hydrogen_shares(crystals), 1 - OUTSIDE)), numbers)
+        hydrogen = float(np.quantile(_hydrogen_shares(crystals), 1 - OUTSIDE))
+        return cls(limits, hydrogen, numbers, MARGIN + MARGIN_OF_FEW / len(crystals))
 
     def flags(self, crystals: CrystalTable, features: FloatArray, labels: list[str]) -> list[dict[str, str]]:
         """Say of each crystal what is unlike the training crystals, by the kind of it."""
@@ -152,7 +156,7 @@ class Range:
             for problem in find_problems(crystals[row]):
                 kind = {"contact": "contacts", "density": "vacuum"}.get(problem.kind, problem.kind)
                 out[row].setdefault(kind, problem.message)
-        margin = MARGIN * (self.limits[:, 1] - self.limits[:, 0])
+        margin = self.margin * (self.limits[:, 1] - self.limits[:, 0])
         values = _looked(features, labels)
         beyond = (values < self.limits[:, 0] - margin) | (values > self.limits[:, 1] + margin)
         for row in np.nonzero(beyond.any(axis=1))[0]:
@@ -194,6 +198,15 @@ def same_crystals(crystals: CrystalTable, known: CrystalTable, near: Near) -> li
 def _looked(features: FloatArray, labels: list[str]) -> FloatArray:
     """Give the features that tell of contacts, shape (n, len(LOOKED))."""
     return features[:, [labels.index(label) for label, _ in LOOKED]]
+
+
+def element_shares(crystals: CrystalTable) -> SingleArray:
+    """Give the share of each element, by its atomic number, in the species of each crystal, shape (n, LARGEST_NUMBER + 1)."""
+    per_crystal = np.diff(crystals.species_offsets)
+    out = np.zeros((len(crystals), LARGEST_NUMBER + 1), np.float32)
+    owner = np.repeat(np.arange(len(crystals)), per_crystal)
+    np.add.at(out, (owner, element_numbers(crystals)[0]), (1 / per_crystal)[owner])
+    return out
 
 
 def _hydrogen_shares(crystals: CrystalTable) -> FloatArray:

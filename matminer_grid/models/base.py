@@ -26,7 +26,7 @@ from matminer_grid.models._extra import learn_scales, read_extra, standardised
 from matminer_grid.models._featurized import FeaturizedCrystals
 from matminer_grid.models.applicability import Range, SimilarityScale, same_crystals
 from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
-from matminer_grid.models.learned import MINIMUM_SAMPLES, Learned, Settings
+from matminer_grid.models.learned import MINIMUM_SAMPLES, Learned, Settings, distinct
 from matminer_grid.models.local import LocalProcess
 from matminer_grid.models.process import LaplacianProcess
 from matminer_grid.models.storage import load_arrays, save_arrays
@@ -264,7 +264,7 @@ class KernelModel(BaseEstimator):
             calibration = Calibration(arrays[f"{i}.errors"], float(arrays[f"{i}.error_scale"]))
             learned.append(Learned(centre, scale, weights, process, places, calibration))
         model._set_own(arrays)
-        model.range_ = Range(arrays["range.limits"], float(arrays["range.hydrogen"]), arrays["range.elements"])
+        model.range_ = Range(**{field.name: arrays[f"range.{field.name}"][()] for field in fields(Range)})
         return model._set(learned, [SimilarityScale(*arrays[f"{i}.similarity"].tolist()) for i in range(len(learned))])
 
     @property
@@ -285,7 +285,8 @@ class KernelModel(BaseEstimator):
         self.extra_ = scales
         self.crystals_ = table_of(X)
         features = self._features(X, standardised(added, scales, n))
-        self.range_ = Range.of(self.crystals_, features, self.featurizer_.feature_labels())
+        once = distinct(features, np.zeros(n))[0]
+        self.range_ = Range.of(self.crystals_[once], features[once], self.featurizer_.feature_labels())
         return features
 
     def _settings(self) -> Settings:
@@ -369,9 +370,7 @@ class KernelModel(BaseEstimator):
         unseen = np.setdiff1d(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
         if len(unseen):
             symbols = ", ".join(species_symbol(int(number)) for number in unseen)
-            warnings.warn(
-                f"no training crystal holds {symbols}: predictions with it are uncertain, and their intervals widened", stacklevel=4
-            )
+            warnings.warn(f"no training crystal holds {symbols}: predictions with it are uncertain", stacklevel=4)
         return crystals, features
 
 

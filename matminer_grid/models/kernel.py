@@ -9,11 +9,12 @@ from scipy.special import ndtr, ndtri
 from sklearn.base import RegressorMixin
 
 from matminer_grid._validation import check_number
-from matminer_grid.featurizers._elemental import element_numbers
+from matminer_grid.featurizers._elemental import LARGEST_NUMBER
 from matminer_grid.models._checks import checked_targets, target_names
 from matminer_grid.models._logarithm import log_is_better
+from matminer_grid.models.applicability import element_shares
 from matminer_grid.models.base import KernelModel, as_known
-from matminer_grid.models.learned import Learned
+from matminer_grid.models.learned import UNSEEN, Learned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,13 +154,14 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         blocks, settings = self.blocks_, self._settings()
         for label, values in zip(labels, columns, strict=True):
             self._check_values(label, values)
+        elements = element_shares(self.crystals_)
         self._logs, learned = [], []
         for label, values in zip(labels, columns, strict=True):
             if len(columns) > 1:
                 self._report(f"learn {label}")
             log = log_is_better(features, values, blocks, settings) if self.log_target == "auto" else bool(self.log_target)
             self._logs.append(log)
-            learned.append(Learned.fit(features, np.log10(values) if log else values, blocks, settings))
+            learned.append(Learned.fit(features, np.log10(values) if log else values, blocks, settings, elements))
         return self._set(learned)
 
     def predict(self, X: Any, return_std: bool = False, *, extra: Extra = None) -> Any:
@@ -181,7 +183,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         Warns
         -----
         UserWarning
-            A structure holds an element that no training crystal has; its standard deviation is widened.
+            A structure holds an element that no training crystal has, so that its prediction is uncertain.
 
         Raises
         ------
@@ -196,9 +198,10 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     def predict_interval(self, X: Any, coverage: float = 0.95, *, extra: Extra = None) -> tuple[FloatArray, FloatArray]:
         """Give the intervals that hold the property with a probability between 0 and 1, the coverage.
 
-        They are calibrated on the leave-one-out residuals. Nothing like a crystal that :meth:`applicability` flags was seen: its
-        interval holds at least as much of the normal distribution with the mean and spread of the training values, and where their
-        logarithm was learned no value below 0. `X`, `extra`, errors and warnings are those of :meth:`predict`.
+        They are calibrated on the leave-one-out residuals. Elements that no training crystal holds widen them. Nothing like a
+        crystal with another doubt of :meth:`applicability` was seen: its interval holds at least as much of the normal distribution
+        with the mean and spread of the training values, down to 0 where their logarithm was learned. `X`, `extra`, errors and
+        warnings are those of :meth:`predict`.
 
         Returns
         -------
@@ -223,7 +226,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
             values, variances = learned.process.predict(learned.vectors(features), n_local, self.n_jobs)
             ends = [10**values if log else values]
             flags = self._look(crystals, features, number)[1] if coverages else []
-            doubtful = np.array([bool(one) for one in flags])
+            doubtful = np.array([bool(one.keys() - {"elements"}) for one in flags])
             for coverage in coverages:
                 half = self._half_widths(learned, crystals, variances, coverage)
                 lower, upper = (10**end if log else end for end in (values - half, values + half))
@@ -259,12 +262,10 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
             )
 
     def _half_widths(self, learned: Learned, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
-        """Give those of the property, widened by the share of species that no training crystal holds."""
-        owner = np.repeat(np.arange(len(crystals)), np.diff(crystals.species_offsets))
-        unseen = ~np.isin(element_numbers(crystals)[0], element_numbers(self.crystals_)[0])
-        share = np.bincount(owner, weights=unseen, minlength=len(crystals)) / np.diff(crystals.species_offsets)
-        widening = share * ndtri((1 + coverage) / 2) ** 2 * learned.process.targets.var()
-        return np.sqrt(learned.half_widths(variances, coverage) ** 2 + widening)
+        """Give those of the property, the larger the more of the species no training crystal holds."""
+        seen = np.isin(np.arange(LARGEST_NUMBER + 1), self.range_.elements)
+        unseen = element_shares(crystals)[:, ~seen].sum(axis=1)
+        return learned.half_widths(variances + UNSEEN * unseen, coverage)
 
     def _own_arrays(self) -> dict[str, NDArray[Any]]:
         return {"logs": np.array(self._logs)}

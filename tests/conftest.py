@@ -50,6 +50,13 @@ def rock_salt() -> Structure:
     return Structure(Lattice.cubic(5.64), ["Na"] * 4 + ["Cl"] * 4, [*FCC, *(FCC + 0.5)])
 
 
+def shaken(structure: Structure, distance: float, seed: int) -> Structure:
+    """Move each site by a distance in Å in a random direction."""
+    steps = np.random.default_rng(seed).normal(size=(len(structure), 3))
+    steps *= distance / np.linalg.norm(steps, axis=1, keepdims=True)
+    return Structure(structure.lattice, structure.species_and_occu, structure.cart_coords + steps, coords_are_cartesian=True)
+
+
 def perovskite() -> Structure:
     coords = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
     return Structure(Lattice.cubic(3.905), ["Sr", "Ti", "O", "O", "O"], coords)

@@ -33,6 +33,7 @@ from matminer_grid.similarity import linkage
 from matminer_grid.similarity.grid_index import TIE
 from matminer_grid.similarity.linkage import Linked
 from tests import naive
+from tests.conftest import shaken
 
 FEATURIZER = GRIDFeaturizer(cutoff=8.0, bin_size=0.05, n_groups=20)
 SETTINGS = {"n_groups": 20, "bin_size": 0.05}
@@ -269,7 +270,7 @@ def test_planted_copies(embedded):
         strain = rng.normal(0, 0.005, (3, 3))
         lattice = crystal.lattice.matrix @ (np.eye(3) + (strain + strain.T) / 2)
         copies = {"cells": cell, "strained": Structure(lattice, crystal.species_and_occu, crystal.frac_coords)}
-        copies["displaced"] = cell.copy().perturb(0.02, seed=row)
+        copies["displaced"] = shaken(cell, 0.02, row)
         unlike = [site for site in range(len(cell)) if cell[site].species != cell[0].species]
         if unlike:
             exchanged = cell.copy()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core import caching
 
 import matminer_grid
 
@@ -249,6 +250,7 @@ class TestCache:
         assert self.call(tmp_path, source) == "61 0 1\n"
         assert self.call(tmp_path, source) == "61 1 0\n"
 
+    @pytest.mark.skipif(not hasattr(caching, "ZipCacheLocator"), reason="this numba keeps no machine code of what is in a zip file")
     def test_kernels_in_a_zip_file(self, kernels, tmp_path):
         archive = Path(shutil.make_archive(str(tmp_path / "copied"), "zip", kernels.parents[1]))
         assert self.call(tmp_path, archive) == "41 0 1\n"

@@ -13,6 +13,7 @@ from matminer_grid.kernels.coverage import near_in_ranges
 from matminer_grid.similarity import CrystalIndex, CrystalPairs, near_pairs
 from matminer_grid.similarity.formulas import composition_keys, formula_labels, near_rows
 from tests import naive
+from tests.conftest import shaken
 
 TOLERANCE = DuplicateTolerance(0.03, 0.04, 0.15)
 PARTS = CrystalDissimilarity(resolution="sites", elements="identity", scale_volume=True)
@@ -25,7 +26,7 @@ def rock_salt(a: float, cation: str = "Na", anion: str = "Cl") -> Structure:
 def changed(structure: Structure, rng: np.random.Generator) -> list[Structure]:
     """Strain a crystal, move its atoms, double it, exchange two different atoms, replace an element."""
     strained = Structure.from_sites(structure).apply_strain(rng.normal(0, 0.01, 3), inplace=False)
-    moved = structure.copy().perturb(0.02, seed=int(rng.integers(1000)))
+    moved = shaken(structure, 0.02, int(rng.integers(1000)))
     species = list(structure.species)
     other = next(i for i, one in enumerate(species) if one != species[0])
     species[0], species[other] = species[other], species[0]

@@ -120,8 +120,11 @@ def load_mp_elasticity() -> pd.DataFrame:
 def kept_path(stem: str, suffix: str = "") -> Path:
     """Where what is made from these data is kept in the user's cache, by version and checksum; the folder may not exist yet."""
     listed = dict(line.split()[::-1] for line in (DATA / CHECKSUMS).read_text(encoding="ascii").splitlines())
+    nowhere = Path(os.devnull, "no home folder")  # where nothing is and nothing can be made
     try:
         folder = Path(platformdirs.user_cache_dir("matminer-grid", appauthor=False))
     except RuntimeError:  # a user without a home, as in some containers
-        folder = Path(os.devnull, "no home folder")  # where nothing is and nothing can be made
+        folder = nowhere
+    if not folder.is_absolute():  # as old platformdirs have it then: ~/.cache, from here
+        folder = nowhere
     return folder / f"{stem}-{__version__}-{listed['mp_elasticity.parquet'][:12]}{suffix}"

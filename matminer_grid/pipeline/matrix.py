@@ -112,7 +112,7 @@ def emd_matrix(
             for number in sorted(numbers):
                 some = sides[name][number * block_size : (number + 1) * block_size]
                 with replacing(_side_file(folder.path, name, number)) as file:
-                    np.savez(file, allow_pickle=False, **_arrays(some))
+                    np.savez(file, **_arrays(some))
         tasks = [(folder.path, block, columns, dissimilarity, made_with, dtype) for block in todo]
         with closing(outcomes(client, _write_block, tasks, description="EMD blocks", pbar=pbar)) as done:
             for _, future in done:

@@ -32,7 +32,7 @@ POOL = 3000
 """Crystals of a property that are drawn from."""
 
 N_TESTED = 500
-SEED = 5000
+SEED = 6000
 
 WITHIN = 0.02
 """How far the share within an interval may be from what it should be, in the mean over the properties."""

@@ -22,7 +22,7 @@ EXPECTED = 30.0
 SPREAD = 2.0
 """Errors that the spread of the values counts as much as, where errors tell the scale of the expectation."""
 
-OPTIMISM, ONSET, WHOLE_SEARCH = 70.0, 140.0, 8
+OPTIMISM, ONSET, WHOLE_SEARCH = 65.0, 140.0, 8
 """Leave-one-out errors of m crystals are too small by exp(-OPTIMISM / (m + ONSET)) after a search for weights of so many steps."""
 
 POINTS = 400

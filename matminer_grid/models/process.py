@@ -29,7 +29,7 @@ ROWS = 64
 """Rows of a distance matrix that a thread fills at once."""
 
 LANES = 32
-"""Numbers that a loop over vectors takes at once; what is left over at the end costs as much as ten times as many."""
+"""Numbers that a loop over vectors takes at once; what is left over at the end is taken one by one."""
 
 DEGREES_OF_FREEDOM = 2.0
 """Of Student's t distribution of the noise."""

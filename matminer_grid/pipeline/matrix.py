@@ -172,7 +172,7 @@ def load_emd_matrix(path: str | Path, out: NDArray[Any] | None = None) -> NDArra
     return matrix
 
 
-def _arrays(side: DescribedCrystals) -> dict[str, NDArray[Any]]:
+def _arrays(side: DescribedCrystals) -> dict[str, Any]:
     """Give what crystals are described by, as arrays by name."""
     arrays = {field.name: np.asarray(getattr(side.structure, field.name)) for field in fields(side.structure)}
     return arrays | {"compositions": side.compositions}

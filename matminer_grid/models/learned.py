@@ -11,7 +11,7 @@ from matminer_grid._threads import Parts
 from matminer_grid.models._calibration import Calibration, optimism
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.local import LEAF, LocalProcess
-from matminer_grid.models.process import LaplacianProcess, widened
+from matminer_grid.models.process import LaplacianProcess, padded_width
 from matminer_grid.models.search import TUNING_ROUNDS, tune
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Learned:
     ) -> Learned:
         """Learn the values of crystals from their features, each at its place.
 
-        Of shares of elements (n, e), for each crystal, errors are expected where no other crystal holds an element.
+        `elements` (n, n_elements) are the shares of the elements in the species of each crystal: where no other crystal holds one,
+        a larger error is expected, which the calibration takes into account.
         """
         rows, places = distinct(features, values)
         if len(rows) < MINIMUM_SAMPLES:
@@ -146,7 +147,7 @@ class Learned:
 def _weighted(features: FloatArray, centre: FloatArray | float, scale: FloatArray) -> NDArray[np.float32]:
     """Centre and scale features, few crystals at a time, and fill them up with zeros."""
     n, width = features.shape
-    out = np.zeros((n, widened(width)), np.float32)
+    out = np.zeros((n, padded_width(width)), np.float32)
     for start in range(0, n, CHUNK):
         out[start : start + CHUNK, :width] = (features[start : start + CHUNK] - centre) * scale
     return out

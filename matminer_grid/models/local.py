@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from matminer_grid._threads import Parts, n_threads
 from matminer_grid.kernels.manhattan import manhattan_tile
-from matminer_grid.models.process import LaplacianProcess, covariance_of, kriging_shares, solved, widened
+from matminer_grid.models.process import LaplacianProcess, covariance_of, kriging_shares, padded_width, solved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def _in_threads(fill: Callable[[int], None], n: int, n_jobs: int | None) -> None
 def sums_of_groups(vectors: SingleArray) -> SingleArray:
     """Add up features in groups; Manhattan distances of the sums are never above those of the vectors."""
     starts = np.arange(0, vectors.shape[1], GROUP)
-    sums = np.zeros((len(vectors), widened(len(starts))), np.float32)
+    sums = np.zeros((len(vectors), padded_width(len(starts))), np.float32)
     np.add.reduceat(vectors, starts, axis=1, out=sums[:, : len(starts)])
     return sums
 

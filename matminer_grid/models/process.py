@@ -70,8 +70,8 @@ def covariance_of(vectors: SingleArray, n_jobs: int | None = None) -> SingleArra
     return out
 
 
-def widened(width: int) -> int:
-    """Give the width that vectors are filled up to with zeros, so that nothing is left over at their end."""
+def padded_width(width: int) -> int:
+    """Give the width to which vectors are padded with zeros, so that nothing is left over at their end."""
     return -(-width // LANES) * LANES
 
 

@@ -17,7 +17,13 @@ from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.io import read_labelled
 from matminer_grid.kernels.manhattan import manhattan_tile
-from matminer_grid.models import GRIDKernelClassifier, GRIDKernelRegressor, GRIDNeighborsClassifier, GRIDNeighborsRegressor
+from matminer_grid.models import (
+    GRIDKernelClassifier,
+    GRIDKernelRegressor,
+    GRIDNeighborsClassifier,
+    GRIDNeighborsRegressor,
+    process,
+)
 from matminer_grid.models._extra import learn_scales, standardised
 from matminer_grid.models.default import cached_file, clean_rows, default_model
 from matminer_grid.models.learned import Learned, distinct
@@ -308,6 +314,22 @@ def test_manhattan_kernels():
     np.testing.assert_allclose(out, np.abs(x[:, None] - y).sum(axis=2), rtol=1e-5)
     np.testing.assert_allclose(covariance(x, y), np.exp(-out), rtol=1e-5)
     np.testing.assert_array_equal(covariance_of(y), covariance(y, y))
+
+
+@pytest.mark.parametrize("n", [17, 64, 129, 300])
+def test_large_matrices_are_inverted_by_halves(n, monkeypatch):
+    monkeypatch.setattr(process, "LARGEST_FACTOR", 16)
+    vectors = np.random.default_rng(n).normal(size=(n, 5)).astype(np.float32)
+    matrix = covariance_of(vectors).astype(np.float64) + 0.01 * np.eye(n)
+    expected = np.linalg.inv(matrix)
+    np.testing.assert_allclose(np.tril(process.inverted(matrix)), np.tril(expected), atol=1e-12 * np.abs(expected).max())
+
+
+def test_a_matrix_that_has_no_inverse(monkeypatch):
+    for largest in (16, 8192):
+        monkeypatch.setattr(process, "LARGEST_FACTOR", largest)
+        with pytest.raises(np.linalg.LinAlgError, match="raise the noise"):
+            process.inverted(np.diag(np.append(np.ones(30), -1.0)))
 
 
 def test_leave_one_out_in_closed_form():

@@ -112,9 +112,10 @@ def notebooks(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The site, without warnings."""
-    session.install("-e", ".[docs]")
+    """The site, without warnings, and each of its pages in a browser, if there is one."""
+    session.install("-e", ".[docs,browser,pytest]")
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "output/site", env=ENVIRONMENT)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "-m", "site", "tests/test_site.py", env=ENVIRONMENT)
 
 
 @nox.session

@@ -23,27 +23,39 @@ OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroug
 
 
 @contextmanager
-def opened(page: Path, profile: Path, width: int = 1400, height: int = 1600, *, dark: bool = False):
-    """Open a page; the width is that of the page itself, also below what a window can be."""
+def started(profile: Path):
+    """Start a browser that is offline."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install 'matminer-grid[browser]'")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in [*FLAGS.split(), *WEBGL.split(), f"user-data-dir={profile}", f"window-size={width},{height}"]:
+    for flag in [*FLAGS.split(), *WEBGL.split(), f"user-data-dir={profile}"]:
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     driver.set_script_timeout(120)
     try:
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         driver.execute_cdp_cmd("Network.enable", {})
         driver.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
-        driver.get(page.as_uri())
         yield driver
     finally:
         driver.quit()
+
+
+def resize(driver, width: int, height: int = 1600, *, dark: bool = False) -> None:
+    """Set the size of the page itself, also below what a window can be, and the colour scheme."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+
+@contextmanager
+def opened(page: Path, profile: Path, width: int = 1400, height: int = 1600, *, dark: bool = False):
+    """Open a page in a browser of its own."""
+    with started(profile) as driver:
+        resize(driver, width, height, dark=dark)
+        driver.get(page.as_uri())
+        yield driver
 
 
 def wait(browser, script: str, seconds: float = 60):
@@ -63,12 +75,13 @@ def overflow(browser) -> int:
     return browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
-def cut_parts(browser) -> list[str]:
+def cut_parts(browser, selector: str = ".scroll, main p, select, dd") -> list[str]:
     """List the tables, paragraphs and menus that hold more than they show."""
-    return browser.execute_script("""
-        const parts = [...document.querySelectorAll(".scroll, main p, select, dd")];
+    script = """
+        const parts = [...document.querySelectorAll(arguments[0])];
         return parts.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent.trim().slice(0, 80));
-    """)
+    """
+    return browser.execute_script(script, selector)
 
 
 def cut_texts(browser) -> list[str]:
@@ -106,5 +119,5 @@ def axe(browser, exclude: str = "") -> list[str]:
     """List what axe-core finds wrong with a page."""
     browser.execute_script(axe_script())
     context = {"exclude": [[exclude]]} if exclude else {}
-    found = browser.execute_async_script("axe.run(arguments[0] ?? document).then(arguments[1])", {"include": ["html"], **context})
+    found = browser.execute_async_script("axe.run(arguments[0], {preload: false}).then(arguments[1])", {"include": ["html"], **context})
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]

@@ -189,13 +189,15 @@ MENDED = {
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="On this page">',
+    '<div class="cell_output docutils container">': '<div tabindex="0" class="cell_output docutils container">',
     '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
     "<pre>": '<pre tabindex="0">',
+    '<div id="search-results"></div>': '<h1>Search</h1><div id="search-results"></div>',
     "<th></th>": "<td></td>",
     '<th class="head"><p></p></th>': '<td class="head"></td>',
 }
-"""What theme and pandas write, and what those who hear a page or have a keyboard alone need: parts with names, no empty headers, and
-all that scrolls within reach."""
+"""What theme and pandas write, and what those who hear a page, or have a keyboard alone, need: parts with names, no empty headers,
+and all that scrolls within reach."""
 
 
 def mend_pages(app: Sphinx, failure: Exception | None) -> None:

@@ -119,5 +119,7 @@ def axe(browser, exclude: str = "") -> list[str]:
     """List what axe-core finds wrong with a page."""
     browser.execute_script(axe_script())
     context = {"exclude": [[exclude]]} if exclude else {}
-    found = browser.execute_async_script("axe.run(arguments[0], {preload: false}).then(arguments[1])", {"include": ["html"], **context})
+    found = browser.execute_async_script(
+        "axe.run(arguments[0], {preload: false}).then(arguments[1])", {"include": ["html"], **context}
+    )
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]

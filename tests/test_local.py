@@ -7,7 +7,7 @@ from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor, learned, local
 from matminer_grid.models.default import clean_rows
 from matminer_grid.models.local import LocalProcess, leaves, sums_of_groups
-from matminer_grid.models.process import LaplacianProcess
+from matminer_grid.models.process import ROUGH, LaplacianProcess, Smooth
 
 
 def smooth(n: int, seed: int = 0):
@@ -69,11 +69,12 @@ def test_nearest_of_crystals_by_the_bound():
 
 
 @pytest.mark.usefixtures("true_nearest")
-def test_all_crystals_taken_give_the_full_process(monkeypatch):
+@pytest.mark.parametrize("part", [ROUGH, Smooth(4.0, 1.5)])
+def test_all_crystals_taken_give_the_full_process(monkeypatch, part):
     monkeypatch.setattr(local, "N_NEIGHBORS", 10_000)
     x, y = smooth(300)
     y[::50] += 3
-    full, near = (kind.fit(x, y, 0.05, rounds=2, n_local=299) for kind in (LaplacianProcess, LocalProcess))
+    full, near = (kind.fit(x, y, 0.05, smooth=part, rounds=2, n_local=299) for kind in (LaplacianProcess, LocalProcess))
     for name in ("noise", "residuals"):
         np.testing.assert_allclose(getattr(near, name), getattr(full, name), rtol=1e-5)
     np.testing.assert_allclose(near.ratios, full.ratios, rtol=0.03, atol=1e-3)  # the mean is unknown here, and no crystal in it

@@ -23,6 +23,22 @@ def manhattan_tile(left, right, out):
                 out[i, j] = total
 
 
+@jit_sums
+def both_tiles(left, right, manhattan, squared):
+    """Fill Manhattan distances, and squared Euclidean ones, of left (m, d) to right (n, d), all float32, into arrays (m, n)."""
+    zero = left[0, 0] - left[0, 0]
+    for start in range(0, right.shape[0], TILE):
+        for i in range(left.shape[0]):
+            for j in range(start, min(start + TILE, right.shape[0])):
+                total, total_squared = zero, zero
+                for k in range(left.shape[1]):
+                    apart = abs(left[i, k] - right[j, k])
+                    total += apart
+                    total_squared += apart * apart
+                manhattan[i, j] = total
+                squared[i, j] = total_squared
+
+
 @jit
 def quantile_means(values, weights, offsets, out):
     """Fill the means of each crystal's distribution of site values between equidistant quantiles.

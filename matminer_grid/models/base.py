@@ -28,7 +28,7 @@ from matminer_grid.models.applicability import Range, SimilarityScale, same_crys
 from matminer_grid.models.explanations import parts_by_family, published_distances, shell_distances
 from matminer_grid.models.learned import MINIMUM_SAMPLES, Learned, Settings, distinct
 from matminer_grid.models.local import LocalProcess
-from matminer_grid.models.process import LaplacianProcess
+from matminer_grid.models.process import LaplacianProcess, Smooth
 from matminer_grid.models.storage import load_arrays, save_arrays
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class KernelModel(BaseEstimator):
               which lie nearer, already speak for: it corrects them
             - contribution : share times value (log10 of it where that was learned; 1 or 0, of the class or not, for a classifier);
               all add up to the prediction (its log10, the score of the class)
-            - similarity : covariance, between 0 and 1
+            - similarity : exp(-distance), between 0 and 1
             - grid_emd : EMD of the two GRIDs in Å, with the settings of the report
             - composition_emd : EMD of the two compositions on the modified Pettifor scale
             - structure, composition, bonding, stiffness, and extra if there is some : parts of the distance; the similarity is
@@ -259,7 +259,8 @@ class KernelModel(BaseEstimator):
         for i in range(int(arrays["n_targets"])):
             weights = dict(zip(blocks.weighted, arrays[f"{i}.weights"].tolist(), strict=True))
             kind = LocalProcess if f"{i}.sums" in arrays else LaplacianProcess
-            process = kind(**{field.name: arrays[f"{i}.{field.name}"][()] for field in fields(kind)})
+            own = {field.name: arrays[f"{i}.{field.name}"][()] for field in fields(kind)}
+            process = kind(**own | {"smooth": Smooth(*own["smooth"].tolist())})
             centre, scale, places = (arrays[f"{i}.{name}"] for name in ("centre", "scale", "places"))
             calibration = Calibration(arrays[f"{i}.errors"], float(arrays[f"{i}.error_scale"]))
             learned.append(Learned(centre, scale, weights, process, places, calibration))

@@ -34,10 +34,12 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     --------
     The covariance of two crystals is exp(-D), where D is a weighted sum of earth mover's distances between the blocks of features
     of a :class:`~matminer_grid.featurizers.ChemistryFeaturizer`. Weights and noise are found in the training data alone, by
-    gradient descent on the leave-one-out error of a sample. Outliers get a larger noise, as in a process with Student's t noise.
-    Intervals are calibrated on the leave-one-out residuals, which the search has made too small by a known factor; what few of them
-    can't tell, a Student's t distribution does. Above 20,000 training crystals a prediction rests on the 400 most similar ones, and
-    outliers are found among four thousand that lie together, so that no matrix of all pairs is needed.
+    gradient descent on the leave-one-out error of a sample. Where the error of more of them is clearly smaller with it, a smooth
+    part is added, for what changes slowly from crystal to crystal: a normal curve of the Euclidean distance of the weighted
+    features. Outliers get a larger noise, as in a process with Student's t noise. Intervals are calibrated on the leave-one-out
+    residuals, which the search has made too small by a known factor; what few of them can't tell, a Student's t distribution does.
+    Above 20,000 training crystals a prediction rests on the 400 most similar ones, and outliers are found among four thousand that
+    lie together, so that no matrix of all pairs is needed.
 
     Parameters
     ----------

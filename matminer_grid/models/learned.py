@@ -12,7 +12,7 @@ from matminer_grid.models._calibration import Calibration, optimism
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.local import LEAF, LocalProcess
 from matminer_grid.models.process import LaplacianProcess, padded_width
-from matminer_grid.models.search import TUNING_ROUNDS, tune
+from matminer_grid.models.search import MOST, TUNING_ROUNDS, smooth_part, tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,16 +99,20 @@ class Learned:
         settings.report("find the weights of the distances")
         centre = np.median(features, axis=0)
         features -= centre  # so that single precision is enough for features that hardly vary
-        sample = random.permutation(len(values))[: settings.tune_samples]
+        order = random.permutation(len(values))
+        sample = order[: settings.tune_samples]
         with work.part(settings.work(len(values))[0]):
             scale, weights, noise = _search(features, values, blocks, settings, sample)
-        vectors = _weighted(features, 0.0, scale)
+            vectors = _weighted(features, 0.0, scale)
+            asked = order[: MOST if settings.tune_iterations else 0]
+            smooth = smooth_part(vectors[asked], values[asked], noise, settings.n_jobs)
         kind = LaplacianProcess if len(values) <= LARGE else LocalProcess
         with work.part(settings.work(len(values))[1]):
             process = kind.fit(
                 vectors,
                 values,
                 noise,
+                smooth=smooth,
                 rounds=settings.robust_rounds,
                 n_local=settings.n_local,
                 n_jobs=settings.n_jobs,

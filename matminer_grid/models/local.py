@@ -11,7 +11,16 @@ from threadpoolctl import threadpool_limits
 
 from matminer_grid._threads import Parts, n_threads
 from matminer_grid.kernels.manhattan import manhattan_tile
-from matminer_grid.models.process import LaplacianProcess, covariance_of, kriging_shares, padded_width, solved
+from matminer_grid.models.process import (
+    ROUGH,
+    LaplacianProcess,
+    Smooth,
+    covariance,
+    covariance_of,
+    kriging_shares,
+    padded_width,
+    solved,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +65,7 @@ class LocalProcess:
     noise: FloatArray
     residuals: FloatArray
     ratios: FloatArray
+    smooth: Smooth
 
     @classmethod
     def fit(
@@ -64,6 +74,7 @@ class LocalProcess:
         targets: FloatArray,
         noise: float,
         *,
+        smooth: Smooth = ROUGH,
         rounds: int,
         n_local: int = 0,
         n_jobs: int | None = None,
@@ -78,9 +89,9 @@ class LocalProcess:
         work = Parts("solve", len(parts) + 1)
         for rows in parts:
             with work.part(1):
-                leaf = LaplacianProcess.fit(vectors[rows], targets[rows], noise, rounds=rounds, n_jobs=n_jobs)
+                leaf = LaplacianProcess.fit(vectors[rows], targets[rows], noise, smooth=smooth, rounds=rounds, n_jobs=n_jobs)
             noises[rows], residuals[rows] = leaf.noise, leaf.residuals
-        process = cls(vectors, sums, targets, noise, noises, residuals, ratios)
+        process = cls(vectors, sums, targets, noise, noises, residuals, ratios, smooth)
         if n_local:
             judged = np.random.default_rng(0).permutation(len(targets))[:JUDGED]
             with work.part(1):
@@ -100,17 +111,15 @@ class LocalProcess:
 
         def fill(start: int) -> None:
             part = slice(start, start + ROWS)
-            found = self._nearest(vectors[part], N_NEIGHBORS + (left_out is not None))
-            for i, (near, distances) in enumerate(zip(*found, strict=True), start):
-                if left_out is not None:
-                    others = near != left_out[i]
-                    near, distances = near[others], distances[others]  # noqa: PLW2901
-                k = np.exp(-distances)
+            found, _ = self._nearest(vectors[part], N_NEIGHBORS + (left_out is not None))
+            for i, rows in enumerate(found, start):
+                near = rows if left_out is None else rows[rows != left_out[i]]
+                k = self._covariances(vectors[i], near)
                 joint = self._joint(near)
                 both = solved(joint, np.stack([k, np.ones(len(k))], axis=1))
                 lacking = 1 - both[:, 0].sum()
                 shares = both[:, 0] + lacking * both[:, 1] / both[:, 1].sum()
-                variance = 1 - k @ both[:, 0] + lacking**2 / both[:, 1].sum()
+                variance = 1 + self.smooth.variance - k @ both[:, 0] + lacking**2 / both[:, 1].sum()
                 out[:, i] = shares @ self.targets[near], max(variance, 0) + self.base_noise
 
         with threadpool_limits(1, user_api="blas"):
@@ -125,10 +134,10 @@ class LocalProcess:
     ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
         """Weigh the nearest training crystals in a prediction from them alone, as :meth:`LaplacianProcess.shares`."""
         rows, distances = self._nearest(vectors, n_near)
-        near, similarities = rows[0], np.exp(-distances[0])
-        shares = kriging_shares(self._joint(near), similarities)
+        near = rows[0]
+        shares = kriging_shares(self._joint(near), self._covariances(vectors[0], near))
         order = np.argsort(-np.abs(shares), kind="stable")
-        return near[order], shares[order], similarities[order]
+        return near[order], shares[order], np.exp(-distances[0][order])
 
     def nearest(self, vectors: SingleArray, n: int, n_jobs: int | None = None) -> tuple[NDArray[np.int64], FloatArray]:
         """Give the n training crystals nearest to each of m vectors, nearest first: rows and distances, both of shape (m, n)."""
@@ -156,9 +165,13 @@ class LocalProcess:
             rows[i], distances[i] = candidates[order], found[0][order]
         return rows, distances
 
+    def _covariances(self, vector: SingleArray, rows: NDArray[np.int64]) -> FloatArray:
+        """Give the covariances of a crystal with training crystals."""
+        return covariance(vector[None], self.vectors[rows], 1, self.smooth)[0].astype(np.float64)
+
     def _joint(self, rows: NDArray[np.int64]) -> FloatArray:
         """Give the covariances of training crystals, noise included."""
-        return covariance_of(self.vectors[rows], 1).astype(np.float64) + np.diag(self.noise[rows])
+        return covariance_of(self.vectors[rows], 1, self.smooth).astype(np.float64) + np.diag(self.noise[rows])
 
 
 def _in_threads(fill: Callable[[int], None], n: int, n_jobs: int | None) -> None:

@@ -1,5 +1,7 @@
 """A Gaussian process whose covariance is exp(-weighted Manhattan distance), judged by closed-form leave-one-out.
 
+Beside it there may be a smooth part, a normal curve of the Euclidean distance.
+
 The noise of each training crystal grows with its leave-one-out residual, as in the EM algorithm for Student's t, so that failed
 calculations lose their say.
 """
@@ -7,14 +9,14 @@ calculations lose their say.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import scipy.linalg
 from joblib import Parallel, delayed
 
 from matminer_grid._threads import n_threads, progress_bar
-from matminer_grid.kernels.manhattan import manhattan_tile
+from matminer_grid.kernels.manhattan import both_tiles, manhattan_tile
 from matminer_grid.models._calibration import MAD_TO_SIGMA
 
 if TYPE_CHECKING:
@@ -43,21 +45,30 @@ CHUNK = 256
 """Structures whose covariances with all training crystals are in memory at once."""
 
 
-def covariance(left: SingleArray, right: SingleArray, n_jobs: int | None = None) -> SingleArray:
-    """Compute exp(-Manhattan distance) of weighted vectors (m, d) and (n, d), in threads, as an array of shape (m, n)."""
+class Smooth(NamedTuple):
+    """The smooth part of a covariance, variance exp(-(Euclidean distance / length)² / 2)."""
+
+    variance: float = 0.0
+    length: float = 1.0
+
+
+ROUGH = Smooth()
+"""No smooth part."""
+
+
+def covariance(left: SingleArray, right: SingleArray, n_jobs: int | None = None, smooth: Smooth = ROUGH) -> SingleArray:
+    """Compute exp(-Manhattan distance), and the smooth part, of weighted vectors (m, d) and (n, d), in threads; shape (m, n)."""
     out = np.empty((len(left), len(right)), np.float32)
 
     def fill(start: int) -> None:
-        part = out[start : start + ROWS]
-        manhattan_tile(left[start : start + ROWS], right, part)
-        np.exp(np.negative(part, out=part), out=part)
+        _fill(left[start : start + ROWS], right, out[start : start + ROWS], smooth)
 
     if left.shape[1] and out.size:
         Parallel(n_jobs=n_threads(n_jobs), require="sharedmem")(delayed(fill)(start) for start in range(0, len(left), ROWS))
     return out
 
 
-def covariance_of(vectors: SingleArray, n_jobs: int | None = None) -> SingleArray:
+def covariance_of(vectors: SingleArray, n_jobs: int | None = None, smooth: Smooth = ROUGH) -> SingleArray:
     """Compute the covariances of vectors (n, d) with each other, of which only half are different."""
     n = len(vectors)
     out = np.empty((n, n), np.float32)
@@ -65,12 +76,24 @@ def covariance_of(vectors: SingleArray, n_jobs: int | None = None) -> SingleArra
     def fill(start: int) -> None:
         end = min(start + ROWS, n)
         part = np.empty((end - start, n - start), np.float32)
-        manhattan_tile(vectors[start:end], vectors[start:], part)
-        out[start:end, start:] = np.exp(np.negative(part, out=part), out=part)
+        _fill(vectors[start:end], vectors[start:], part, smooth)
+        out[start:end, start:] = part
         out[end:, start:end] = part[:, end - start :].T
 
     Parallel(n_jobs=n_threads(n_jobs), require="sharedmem")(delayed(fill)(start) for start in range(0, n, ROWS))
     return out
+
+
+def _fill(left: SingleArray, right: SingleArray, out: SingleArray, smooth: Smooth) -> None:
+    if not smooth.variance:
+        manhattan_tile(left, right, out)
+        np.exp(np.negative(out, out=out), out=out)
+        return
+    squared = np.empty_like(out)
+    both_tiles(left, right, out, squared)
+    np.exp(np.negative(out, out=out), out=out)
+    squared *= -0.5 / smooth.length**2
+    out += np.float32(smooth.variance) * np.exp(squared, out=squared)
 
 
 def padded_width(width: int) -> int:
@@ -80,7 +103,7 @@ def padded_width(width: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class LaplacianProcess:
-    """A process that has learned the values of n crystals. All variances are relative to that of the process.
+    """A process that has learned the values of n crystals. All variances are relative to that of its part that is not smooth.
 
     Values are predicted as mean + covariance @ coefficients. `base_noise` is the variance of the noise of a crystal that is no
     outlier, `noise` that of each, `residuals` values minus leave-one-out predictions, and `ratios` their sizes over the standard
@@ -95,6 +118,7 @@ class LaplacianProcess:
     noise: FloatArray
     residuals: FloatArray
     ratios: FloatArray
+    smooth: Smooth
 
     @classmethod
     def fit(
@@ -103,6 +127,7 @@ class LaplacianProcess:
         targets: FloatArray,
         noise: float,
         *,
+        smooth: Smooth = ROUGH,
         rounds: int,
         n_local: int = 0,
         n_jobs: int | None = None,
@@ -113,7 +138,7 @@ class LaplacianProcess:
         Predictions will state variances from the n_local nearest crystals; without, there are no ratios.
         """
         n = len(targets)
-        K = covariance_of(vectors, n_jobs)
+        K = covariance_of(vectors, n_jobs, smooth)
         factors = np.ones(n)
         if progress is not None:
             progress(f"solve for {n} crystals")
@@ -129,14 +154,14 @@ class LaplacianProcess:
         ratios = np.zeros(0)
         if n_local:
             ratios = np.abs(residuals) / np.sqrt(left_out_variances(K, noises, n_local) + noise)
-        return cls(vectors, targets, coefficients, mean, noise, noises, residuals, ratios)
+        return cls(vectors, targets, coefficients, mean, noise, noises, residuals, ratios, smooth)
 
     def predict(self, vectors: SingleArray, n_local: int = 0, n_jobs: int | None = None) -> tuple[FloatArray, FloatArray]:
         """Give means and variances, noise included; a variance takes the n_local nearest crystals into account and is 0 without."""
         means, variances = np.empty(len(vectors)), np.zeros(len(vectors))
         for start in range(0, len(vectors), CHUNK):
             rows = slice(start, start + CHUNK)
-            K = covariance(vectors[rows], self.vectors, n_jobs)
+            K = covariance(vectors[rows], self.vectors, n_jobs, self.smooth)
             means[rows] = self.mean + K @ self.coefficients
             if n_local:
                 variances[rows] = self._variances(K, n_local)
@@ -144,7 +169,7 @@ class LaplacianProcess:
 
     def _variances(self, K: SingleArray, n_local: int) -> FloatArray:
         near = nearest(K, n_local)
-        joint = np.stack([covariance_of(self.vectors[rows], 1) for rows in near])
+        joint = np.stack([covariance_of(self.vectors[rows], 1, self.smooth) for rows in near])
         return unexplained(np.take_along_axis(K, near, axis=1), joint, self.noise[near]) + self.base_noise
 
     def shares(
@@ -152,12 +177,13 @@ class LaplacianProcess:
     ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
         """Weigh the nearest training crystals in a prediction from them alone, their mean unknown.
 
-        Gives rows from the largest share down, shares, which add up to 1, and covariances with the one row of `vectors`.
+        Gives rows from the largest share down, shares, which add up to 1, and exp(-Manhattan distance) to the one row of `vectors`.
         """
         similarities = covariance(vectors, self.vectors, n_jobs)[0].astype(np.float64)
         near = np.argsort(-similarities, kind="stable")[:n_near]
-        joint = covariance(self.vectors[near], self.vectors[near], n_jobs).astype(np.float64) + np.diag(self.noise[near])
-        shares = kriging_shares(joint, similarities[near])
+        k = covariance(vectors, self.vectors[near], n_jobs, self.smooth)[0].astype(np.float64)
+        joint = covariance_of(self.vectors[near], n_jobs, self.smooth).astype(np.float64) + np.diag(self.noise[near])
+        shares = kriging_shares(joint, k)
         order = np.argsort(-np.abs(shares), kind="stable")
         return near[order], shares[order], similarities[near[order]]
 
@@ -198,11 +224,12 @@ def unexplained(k: SingleArray, joint: SingleArray, noise: FloatArray) -> FloatA
 
     Covariances of points and crystals (m, k), of the crystals (m, k, k), and the variances of their noise (m, k).
     """
+    prior = joint[:, 0, 0].astype(np.float64)
     with_noise = joint.astype(np.float64)
     diagonal = np.arange(k.shape[1])
     with_noise[:, diagonal, diagonal] += noise
     shares = np.linalg.solve(with_noise, k[..., None].astype(np.float64))[..., 0]
-    return np.maximum(1 - (k * shares).sum(axis=1), 0)
+    return np.maximum(prior - (k * shares).sum(axis=1), 0)
 
 
 def left_out_variances(K: SingleArray, noise: FloatArray, n_local: int) -> FloatArray:
@@ -225,7 +252,7 @@ def outlier_factors(residuals: FloatArray) -> FloatArray:
     return np.maximum(1, (DEGREES_OF_FREEDOM + (residuals / scale) ** 2) / (DEGREES_OF_FREEDOM + 1))
 
 
-def inverted(matrix: NDArray[np.floating]) -> FloatArray:
+def inverted(matrix: FloatArray) -> FloatArray:
     """Invert a positive definite matrix in place; the lower triangle of the result, in Fortran's order, is right."""
     if len(matrix) > LARGEST_FACTOR:
         return _inverted_by_halves(matrix)
@@ -236,7 +263,7 @@ def inverted(matrix: NDArray[np.floating]) -> FloatArray:
     return scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)[0]
 
 
-def _inverted_by_halves(matrix: NDArray[np.floating]) -> FloatArray:
+def _inverted_by_halves(matrix: FloatArray) -> FloatArray:
     """Invert a positive definite matrix in place: its first half, then what that leaves of the second, the Schur complement."""
     half = len(matrix) // 2
     first, mixed, second = matrix[:half, :half], matrix[half:, :half], matrix[half:, half:]

@@ -1,4 +1,4 @@
-"""The search for the weights of a process: gradient descent on its leave-one-out error, in closed form."""
+"""The search for the weights of a process, and for its smooth part, by its leave-one-out error, in closed form."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from joblib import Parallel, delayed
 from scipy.linalg import blas
 from scipy.optimize import minimize
 from scipy.spatial.distance import squareform
+from sklearn.metrics.pairwise import euclidean_distances
 
 from matminer_grid._threads import n_threads, progress_bar
 from matminer_grid.kernels.manhattan import manhattan_tile
 from matminer_grid.models._calibration import MAD_TO_SIGMA
-from matminer_grid.models.process import ROWS, inverted, outlier_factors, times
+from matminer_grid.models.process import ROUGH, ROWS, Smooth, covariance_of, inverted, outlier_factors, times
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,15 @@ PAIRS = 1 << 12
 
 WIDE_PRIOR = 3.0
 """Variance of the unknown mean, over that of the process."""
+
+SMOOTH_PARTS = ((1, 1), (4, 1), (4, 2), (4, 4), (16, 4), (16, 8))
+"""Variances of smooth parts that are tried, and their lengths over the root mean square distance from the mean."""
+
+FEWEST, MOST = 200, 4000
+"""Crystals that can tell whether there is a smooth part, and as many as are asked."""
+
+STANDARD_ERRORS = 2.0
+"""By which the leave-one-out error must be smaller with a smooth part."""
 
 VALUE_BITS = 36
 GRADIENT_BITS = 18
@@ -84,8 +94,7 @@ class LeaveOneOutError:
         self.distances, self.initial, self.prior = distances, initial, prior
         self.centred = y - np.median(y)
         self.factors = np.ones(len(y))
-        typical = MAD_TO_SIGMA * float(np.median(np.abs(self.centred)))
-        self.softness = max(0.1 * typical, 1e-3 * float(self.centred.std()), 1e-12)
+        self.softness = softness(self.centred)
 
     def __call__(self, parameters: FloatArray) -> tuple[float, FloatArray]:
         """Give the error and its gradient, rounded so that what threads do to the last bits never reaches the search."""
@@ -137,6 +146,49 @@ class LeaveOneOutError:
 
     def _parts(self) -> list[slice]:
         return [slice(start, start + PAIRS) for start in range(0, self.distances.shape[1], PAIRS)]
+
+
+def softness(centred: FloatArray) -> float:
+    """Give the size of residuals from which the pseudo-Huber loss grows in proportion."""
+    typical = MAD_TO_SIGMA * float(np.median(np.abs(centred)))
+    return max(0.1 * typical, 1e-3 * float(centred.std()), 1e-12)
+
+
+def smooth_part(vectors: SingleArray, y: FloatArray, noise: float, n_jobs: int | None = None) -> Smooth:
+    """Find the smooth part under which crystals have the smallest leave-one-out error, if it is smaller than chance would have it.
+
+    It has time and memory for MOST weighted vectors (n, d). Outliers are those without a smooth part.
+    """
+    n = len(y)
+    if n < FEWEST:
+        return ROUGH
+    centred = y - np.median(y)
+    soft = softness(centred)
+    rough, squared = (
+        covariance_of(vectors, n_jobs).astype(np.float64),
+        euclidean_distances(vectors.astype(np.float64), squared=True),
+    )
+    spread = float(np.sqrt(squared.mean() / 2))
+
+    def residuals(smooth: Smooth, factors: FloatArray) -> FloatArray:
+        matrix = rough + smooth.variance * np.exp(-0.5 / smooth.length**2 * squared) + WIDE_PRIOR
+        matrix[np.diag_indices(n)] += noise * factors
+        inverse = inverted(matrix)
+        return times(inverse, centred) / inverse.diagonal()
+
+    factors = outlier_factors(residuals(ROUGH, np.ones(n)))
+
+    def losses(smooth: Smooth) -> FloatArray:
+        return soft * (np.sqrt(1 + (residuals(smooth, factors) / soft) ** 2) - 1)
+
+    without, best, gain = losses(ROUGH), ROUGH, 0.0
+    for variance, length in SMOOTH_PARTS:
+        smooth = Smooth(float(variance), length * spread)
+        gains = without - losses(smooth)
+        found = float(_rounded(gains.mean(), VALUE_BITS))
+        if found > max(gain, STANDARD_ERRORS * float(gains.std()) / np.sqrt(n)):
+            best, gain = smooth, found
+    return best
 
 
 def block_distances(vectors: SingleArray, blocks: list[slice], n_jobs: int | None) -> SingleArray:

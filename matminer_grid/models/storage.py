@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 7
+FORMAT = 8
 """Version of the file's layout."""
 
 

@@ -6,8 +6,8 @@ of matminer 0.3.9: ``pip download --no-deps --no-binary :all: matminer==0.3.9``.
 
 Five folds, random, or leak-free: no reduced formula, and so no copy or polymorph, is on both sides. Learning curves of one property
 take the first crystals of the training part of each random fold, in random order. Each model sees the training part alone; other
-models have the parameters that are usual for them, and the kernel model its own but for a shorter search. What each family of
-features earns is the error of the first random fold without it, weights searched anew.
+models have the parameters that are usual for them, and the kernel model its own. What each family of features earns is the error of
+the first random fold without it, weights searched anew.
 Finished folds are kept in the output folder, so a stopped run goes on where it was. Times are those of all threads together.
 """
 
@@ -58,8 +58,8 @@ COVERAGES = (0.5, 0.8, 0.95)
 SIZES = (30, 100, 300, 1000)
 """Training crystals of a learning curve."""
 
-TUNE_SAMPLES = 600
-"""Training crystals on which the kernel model searches its weights, half of its default, to save time."""
+TUNE_SAMPLES = 1200
+"""Training crystals on which the kernel model searches its weights, as many as by default."""
 
 N_FOLDS = 5
 TREES = 300

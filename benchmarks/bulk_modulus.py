@@ -181,7 +181,9 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, argparse.Arg
     """Read the command line."""
     parser = command_line("bulk_modulus", __doc__, "results.json and figures")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--full", action="store_true", help="compute every cell and the learning curves, which takes many times as long")
+    size.add_argument(
+        "--full", action="store_true", help="compute every cell and the learning curves, which takes many times as long"
+    )
     size.add_argument(
         "--quick", action="store_true", help=f"compute every cell on {QUICK_ENTRIES:,} random entries, about a minute"
     )

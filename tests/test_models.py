@@ -356,6 +356,7 @@ def test_the_smooth_part_is_found_where_there_is_one():
     assert smooth_part(0.2 * x, noise, 0.02) == ROUGH
     few = slice(FEWEST - 1)
     assert smooth_part(0.2 * x[few], slope[few], 0.02) == ROUGH
+    assert smooth_part(np.ones((300, 3), np.float32), noise[:300], 0.02) == ROUGH  # all at one place
     rough, smooth = (
         LaplacianProcess.fit(0.2 * x[:300], slope[:300], 0.02, rounds=0, smooth=part)
         for part in (ROUGH, smooth_part(0.2 * x[:300], slope[:300], 0.02))

@@ -49,7 +49,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     tune_samples : int, default 1200
         Number of training crystals in the search for weights.
     tune_iterations : int, default 8
-        Steps of the search, twice; with 0 the weights stay where they start.
+        Steps of the search, twice; with 0 the weights stay where they start, and no smooth part is sought.
     robust_rounds : int, default 2
         Times that the noise of each crystal is estimated anew.
     n_local : int, default 48

@@ -157,7 +157,7 @@ def softness(centred: FloatArray) -> float:
 def smooth_part(vectors: SingleArray, y: FloatArray, noise: float, n_jobs: int | None = None) -> Smooth:
     """Find the smooth part under which crystals have the smallest leave-one-out error, if it is smaller than chance would have it.
 
-    It has time and memory for MOST weighted vectors (n, d). Outliers are those without a smooth part.
+    There is time and memory for MOST weighted vectors (n, d). Outliers are those without a smooth part.
     """
     n = len(y)
     if n < FEWEST:
@@ -168,7 +168,7 @@ def smooth_part(vectors: SingleArray, y: FloatArray, noise: float, n_jobs: int |
         covariance_of(vectors, n_jobs).astype(np.float64),
         euclidean_distances(vectors.astype(np.float64), squared=True),
     )
-    spread = float(np.sqrt(squared.mean() / 2))
+    spread = max(float(np.sqrt(squared.mean() / 2)), 1e-9)
 
     def residuals(smooth: Smooth, factors: FloatArray) -> FloatArray:
         matrix = rough + smooth.variance * np.exp(-0.5 / smooth.length**2 * squared) + WIDE_PRIOR

@@ -18,12 +18,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from rich.console import Console
 
+from matminer_grid import __version__
 from matminer_grid._files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-PACKAGES = ("matminer-grid", "matminer", "numba", "numpy", "POT", "pymatgen", "scikit-learn", "scipy")
+PACKAGES = ("matminer", "numba", "numpy", "POT", "pymatgen", "scikit-learn", "scipy")
 mpl.use("Agg")
 CONSOLE = Console(width=None if os.isatty(1) else 190)
 
@@ -93,7 +94,7 @@ def provenance() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {"matminer-grid": __version__} | {name: version(name) for name in PACKAGES},
     }
 
 

@@ -30,6 +30,7 @@ KEPT = {
     "bulk_modulus": ("entries", "test_entries", "rows"),
     "intervals": ("means", "by_property", "promises"),
     "large": ("copies", "moduli", "promises"),
+    "matbench": ("task", "folds", "mean", "others"),
     "model": ("target", "entries", "cv", "mean", "folds"),
     "parameters": ("entries", "folds", "seed", "rows"),
     "properties": ("properties", "aims"),
@@ -65,7 +66,7 @@ def keep(results: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             if name == "bulk_modulus":
                 scores = [f"{score}{end}" for score in SCORES for end in ("", " low", " high")]
                 content["rows"] = [{key: row.get(key) for key in (*ROW, *scores)} for row in results["rows"]]
-            return name, content
+            return (content["task"] if name == "matbench" else name), content
     raise ValueError(f"it holds the results of none of {', '.join(KEPT)}")
 
 
@@ -73,7 +74,8 @@ def write_tables(results: Path, output: Path) -> None:
     """Write one Markdown file for each kind of result; one that has not been run says how to get it."""
     output.mkdir(exist_ok=True)
     for name, make in MAKERS.items():
-        file, command = results / f"{name}.json", f"python -m benchmarks.{name}"
+        file = results / f"{name}.json"
+        command = f"python -m benchmarks.{'matbench --embedded' if make is matbench else name}"
         if file.exists():
             content = json.loads(file.read_text(encoding="utf-8"))
             version, python = content["packages"]["matminer-grid"], content["python"]
@@ -226,6 +228,15 @@ def model(content: dict[str, Any]) -> list[str]:
     return [what, markdown(pd.DataFrame(rows))]
 
 
+def matbench(content: dict[str, Any]) -> list[str]:
+    """Make the table of one modulus in benchmarks.matbench: the mean over the folds beside published models."""
+    rows = [content["mean"], *content["others"]]
+    names = ["`GRIDKernelRegressor`", *(row["fold"] for row in content["others"])]
+    frame = pd.DataFrame(rows).drop(columns="fold").rename(columns=lambda name: name.replace("coverage", "within"))
+    frame.insert(0, content["task"], names)
+    return [markdown(frame)]
+
+
 def soak(content: dict[str, Any]) -> list[str]:
     """Make the table of benchmarks.soak."""
     steady, counts = content["steady"], content["counts"]
@@ -250,6 +261,8 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "parameters": parameters,
     "bulk_modulus": bulk_modulus,
     "speed": speed,
+    "log_kvrh": matbench,
+    "log_gvrh": matbench,
     "model": model,
     "sites": sites,
     "sets": sets,

@@ -119,8 +119,8 @@ class LocalProcess:
                 both = solved(joint, np.stack([k, np.ones(len(k))], axis=1))
                 lacking = 1 - both[:, 0].sum()
                 shares = both[:, 0] + lacking * both[:, 1] / both[:, 1].sum()
-                variance = 1 + self.smooth.variance - k @ both[:, 0] + lacking**2 / both[:, 1].sum()
-                out[:, i] = shares @ self.targets[near], max(variance, 0) + self.base_noise
+                variance = float(1 + self.smooth.variance - k @ both[:, 0] + lacking**2 / both[:, 1].sum())
+                out[:, i] = shares @ self.targets[near], max(variance, 0.0) + self.base_noise
 
         with threadpool_limits(1, user_api="blas"):
             _in_threads(fill, len(vectors), n_jobs)

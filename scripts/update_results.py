@@ -231,7 +231,7 @@ def model(content: dict[str, Any]) -> list[str]:
 def matbench(content: dict[str, Any]) -> list[str]:
     """Make the table of one modulus in benchmarks.matbench: the mean over the folds beside published models."""
     rows = [content["mean"], *content["others"]]
-    names = ["`GRIDKernelRegressor`", *(row["fold"] for row in content["others"])]
+    names = ["GRIDKernelRegressor", *(row["fold"] for row in content["others"])]
     frame = pd.DataFrame(rows).drop(columns="fold").rename(columns=lambda name: name.replace("coverage", "within"))
     frame.insert(0, content["task"], names)
     return [markdown(frame)]

@@ -134,7 +134,7 @@ SHOWN = {
     "bulk_modulus": "| GRID \\| x | kNN, EMD, GPa | 32.3 |  |",
     "intervals": "| 20 | 0.9512 |",
     "large": "| 130,000 | 12.5 |",
-    "log_gvrh": "| `GRIDKernelRegressor` | 0.06421 | 0.49 |",
+    "log_gvrh": "| GRIDKernelRegressor | 0.06421 | 0.49 |",
     "model": "| MAE / GPa | 10.43 |",
     "parameters": "| `cutoff` (Å) | 6 | 22.9 | 14.0 | -1.3 ± 0.3 |",
     "prototype_pairs": "| 0 to 0.1 | 12 | 3 | 1 | 0.5 |",

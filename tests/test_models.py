@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from matminer_grid import Crystal, CrystalDissimilarity, CrystalTable
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.io import read_labelled
-from matminer_grid.kernels.manhattan import both_tiles, manhattan_tile
+from matminer_grid.kernels.manhattan import manhattan_and_squared_tile, manhattan_tile
 from matminer_grid.models import (
     GRIDKernelClassifier,
     GRIDKernelRegressor,
@@ -36,7 +36,7 @@ from matminer_grid.models.process import (
     left_out_variances,
     outlier_factors,
 )
-from matminer_grid.models.search import FEWEST, LeaveOneOutError, block_distances, smooth_part, tune
+from matminer_grid.models.search import SMOOTH_FEWEST, LeaveOneOutError, block_distances, smooth_part, tune
 from matminer_grid.models.storage import load_arrays, save_arrays
 from tests.conftest import rock_salt, with_dummies
 
@@ -323,7 +323,7 @@ def test_manhattan_kernels():
     np.testing.assert_allclose(covariance(x, y), np.exp(-out), rtol=1e-5)
     np.testing.assert_array_equal(covariance_of(y), covariance(y, y))
     squared = np.empty((9, 70), np.float32)
-    both_tiles(x, y, out, squared)
+    manhattan_and_squared_tile(x, y, out, squared)
     np.testing.assert_allclose(out, np.abs(x[:, None] - y).sum(axis=2), rtol=1e-5)
     np.testing.assert_allclose(squared, ((x[:, None] - y) ** 2).sum(axis=2), rtol=1e-5)
     smooth = Smooth(4.0, 10.0)
@@ -354,7 +354,7 @@ def test_the_smooth_part_is_found_where_there_is_one():
     noise = random.normal(size=400)
     assert smooth_part(0.2 * x, slope + 0.01 * noise, 0.02).length > 1
     assert smooth_part(0.2 * x, noise, 0.02) == ROUGH
-    few = slice(FEWEST - 1)
+    few = slice(SMOOTH_FEWEST - 1)
     assert smooth_part(0.2 * x[few], slope[few], 0.02) == ROUGH
     assert smooth_part(np.ones((300, 3), np.float32), noise[:300], 0.02) == ROUGH  # all at one place
     rough, smooth = (

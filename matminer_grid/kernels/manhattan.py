@@ -24,7 +24,7 @@ def manhattan_tile(left, right, out):
 
 
 @jit_sums
-def both_tiles(left, right, manhattan, squared):
+def manhattan_and_squared_tile(left, right, manhattan, squared):
     """Fill Manhattan distances, and squared Euclidean ones, of left (m, d) to right (n, d), all float32, into arrays (m, n)."""
     zero = left[0, 0] - left[0, 0]
     for start in range(0, right.shape[0], TILE):

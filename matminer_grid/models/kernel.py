@@ -66,7 +66,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     weights_ : dict of str to float, or list of them for several properties
         Weight of each block of features, or of single features; blocks are scaled to the mean distance 1 between training crystals.
     noise_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Variance of each training value relative to the process; large for outliers.
+        Variance of each training value relative to exp(-D); large for outliers.
     residuals_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Training value minus leave-one-out prediction, in log10 y where that was learned.
     crystals_ : CrystalTable

@@ -11,8 +11,8 @@ from matminer_grid._threads import Parts
 from matminer_grid.models._calibration import Calibration, optimism
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.local import LEAF, LocalProcess
-from matminer_grid.models.process import LaplacianProcess, padded_width
-from matminer_grid.models.search import MOST, TUNING_ROUNDS, smooth_part, tune
+from matminer_grid.models.process import ROUGH, LaplacianProcess, padded_width
+from matminer_grid.models.search import SMOOTH_MOST, SMOOTH_PARTS, TUNING_ROUNDS, smooth_part, tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ LARGE = 20_000
 """Training crystals above which each prediction is made from the nearest ones alone."""
 
 UNSEEN = 0.25
-"""Variance that an element leaves which no other crystal holds, over that of the process, for a share of 1 of the species."""
+"""Variance that an element leaves which no other crystal holds, for a share of 1 of the species; relative as all variances are."""
 
 SAME = 1e-9
 """Relative difference of features below which two crystals are the same one, in other cells perhaps."""
@@ -58,10 +58,11 @@ class Settings:
     report: Callable[[str], None]
 
     def work(self, n: int) -> tuple[float, float]:
-        """Estimate the operations, in thousands of millions, of the search for weights and of the solution for n crystals."""
-        sample = min(n, self.tune_samples)
+        """Estimate the operations, in thousands of millions, of the search and of the solution for n crystals."""
+        sample, asked = min(n, self.tune_samples), min(n, SMOOTH_MOST) if self.tune_iterations else 0
         together = n if n <= LARGE else LEAF
-        return 2e-9 * TUNING_ROUNDS * self.tune_iterations * sample**3, 1e-9 * (self.robust_rounds + 1) * n * float(together) ** 2
+        search = 2 * TUNING_ROUNDS * self.tune_iterations * float(sample) ** 3 + (len(SMOOTH_PARTS) + 2) * float(asked) ** 3
+        return 1e-9 * search, 1e-9 * (self.robust_rounds + 1) * n * float(together) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +105,8 @@ class Learned:
         with work.part(settings.work(len(values))[0]):
             scale, weights, noise = _search(features, values, blocks, settings, sample)
             vectors = _weighted(features, 0.0, scale)
-            asked = order[: MOST if settings.tune_iterations else 0]
-            smooth = smooth_part(vectors[asked], values[asked], noise, settings.n_jobs)
+            asked = order[:SMOOTH_MOST]
+            smooth = smooth_part(vectors[asked], values[asked], noise, settings.n_jobs) if settings.tune_iterations else ROUGH
         kind = LaplacianProcess if len(values) <= LARGE else LocalProcess
         with work.part(settings.work(len(values))[1]):
             process = kind.fit(
@@ -131,7 +132,7 @@ class Learned:
 
     @property
     def noise(self) -> FloatArray:
-        """Variance of the noise of each training crystal, over that of the process."""
+        """Variance of the noise of each training crystal, over that of the part of the process that is not smooth."""
         return self.process.noise[self.places]
 
     @property

@@ -16,8 +16,8 @@ from matminer_grid.models.process import (
     LaplacianProcess,
     Smooth,
     covariance,
-    covariance_of,
     kriging_shares,
+    noisy_covariance,
     padded_width,
     solved,
 )
@@ -171,7 +171,7 @@ class LocalProcess:
 
     def _joint(self, rows: NDArray[np.int64]) -> FloatArray:
         """Give the covariances of training crystals, noise included."""
-        return covariance_of(self.vectors[rows], 1, self.smooth).astype(np.float64) + np.diag(self.noise[rows])
+        return noisy_covariance(self.vectors[rows], self.noise[rows], self.smooth, 1)
 
 
 def _in_threads(fill: Callable[[int], None], n: int, n_jobs: int | None) -> None:

@@ -16,7 +16,7 @@ import scipy.linalg
 from joblib import Parallel, delayed
 
 from matminer_grid._threads import n_threads, progress_bar
-from matminer_grid.kernels.manhattan import both_tiles, manhattan_tile
+from matminer_grid.kernels.manhattan import manhattan_and_squared_tile, manhattan_tile
 from matminer_grid.models._calibration import MAD_TO_SIGMA
 
 if TYPE_CHECKING:
@@ -84,13 +84,18 @@ def covariance_of(vectors: SingleArray, n_jobs: int | None = None, smooth: Smoot
     return out
 
 
+def noisy_covariance(vectors: SingleArray, noise: FloatArray, smooth: Smooth, n_jobs: int | None = None) -> FloatArray:
+    """Compute the covariances of vectors (n, d) with each other, with the variances of their noise (n,), in double precision."""
+    return covariance_of(vectors, n_jobs, smooth).astype(np.float64) + np.diag(noise)
+
+
 def _fill(left: SingleArray, right: SingleArray, out: SingleArray, smooth: Smooth) -> None:
     if not smooth.variance:
         manhattan_tile(left, right, out)
         np.exp(np.negative(out, out=out), out=out)
         return
     squared = np.empty_like(out)
-    both_tiles(left, right, out, squared)
+    manhattan_and_squared_tile(left, right, out, squared)
     np.exp(np.negative(out, out=out), out=out)
     squared *= -0.5 / smooth.length**2
     out += np.float32(smooth.variance) * np.exp(squared, out=squared)
@@ -182,8 +187,7 @@ class LaplacianProcess:
         similarities = covariance(vectors, self.vectors, n_jobs)[0].astype(np.float64)
         near = np.argsort(-similarities, kind="stable")[:n_near]
         k = covariance(vectors, self.vectors[near], n_jobs, self.smooth)[0].astype(np.float64)
-        joint = covariance_of(self.vectors[near], n_jobs, self.smooth).astype(np.float64) + np.diag(self.noise[near])
-        shares = kriging_shares(joint, k)
+        shares = kriging_shares(noisy_covariance(self.vectors[near], self.noise[near], self.smooth, n_jobs), k)
         order = np.argsort(-np.abs(shares), kind="stable")
         return near[order], shares[order], similarities[near[order]]
 

@@ -34,8 +34,8 @@ WIDE_PRIOR = 3.0
 SMOOTH_PARTS = ((1, 1), (4, 1), (4, 2), (4, 4), (16, 4), (16, 8))
 """Variances of smooth parts that are tried, and their lengths over the root mean square distance from the mean."""
 
-FEWEST, MOST = 200, 4000
-"""Crystals that can tell whether there is a smooth part, and as many as are asked."""
+SMOOTH_FEWEST, SMOOTH_MOST = 200, 4000
+"""Crystals, at least, that can tell whether there is a smooth part, and as many as are asked."""
 
 STANDARD_ERRORS = 2.0
 """By which the leave-one-out error must be smaller with a smooth part."""
@@ -157,10 +157,11 @@ def softness(centred: FloatArray) -> float:
 def smooth_part(vectors: SingleArray, y: FloatArray, noise: float, n_jobs: int | None = None) -> Smooth:
     """Find the smooth part under which crystals have the smallest leave-one-out error, if it is smaller than chance would have it.
 
-    There is time and memory for MOST weighted vectors (n, d). Outliers are those without a smooth part.
+    There is time and memory for SMOOTH_MOST weighted vectors (n, d). `noise` is relative to the part that is not smooth, and so is
+    the variance that is found. Outliers are those without a smooth part.
     """
     n = len(y)
-    if n < FEWEST:
+    if n < SMOOTH_FEWEST:
         return ROUGH
     centred = y - np.median(y)
     soft = softness(centred)

@@ -1,5 +1,6 @@
 """The site dissimilarity against its definition, its bounds, and crystals that must or must not be told apart."""
 
+import numba
 import numpy as np
 import ot
 import pytest
@@ -118,14 +119,14 @@ def drawn_crystals(n: int, seed: int) -> CrystalTable:
 
 @pytest.mark.parametrize("elements", ["graded", "identity", "none"])
 def test_pseudo_metric(elements):
-    table = drawn_crystals(60, 1)
+    n = 20 if numba.config.DISABLE_JIT else 60
+    table = drawn_crystals(n, 1)
     environments, weighted = described(table, elements, cutoff=6.0), weights(elements)
-    n = len(table)
     matrix = np.array([[site_dissimilarity(environments, i, environments, j, weighted) for j in range(n)] for i in range(n)])
     assert (matrix == matrix.T).all()
     assert (np.diag(matrix) == 0).all()
     assert (matrix >= 0).all()
-    through = (matrix[:, :, None] + matrix[None]).min(axis=1)  # 216,000 triples
+    through = (matrix[:, :, None] + matrix[None]).min(axis=1)  # of 216,000 triples
     assert (matrix <= through + EQUAL).all()
 
 
@@ -149,7 +150,7 @@ def total_variation(a: Crystal, b: Crystal) -> float:
 
 
 def test_bounds():
-    check_bounds(drawn_crystals(100, 2), 1000, 3)
+    check_bounds(drawn_crystals(100, 2), 200 if numba.config.DISABLE_JIT else 1000, 3)
 
 
 @pytest.mark.slow

@@ -36,7 +36,15 @@ from matminer_grid.models.process import (
     left_out_variances,
     outlier_factors,
 )
-from matminer_grid.models.search import SMOOTH_FEWEST, LeaveOneOutError, block_distances, smooth_part, tune
+from matminer_grid.models.search import (
+    SMOOTH_FEWEST,
+    LeaveOneOutError,
+    block_distances,
+    smooth_part,
+    softness,
+    tune,
+    typical_deviations,
+)
 from matminer_grid.models.storage import load_arrays, save_arrays
 from tests.conftest import rock_salt, with_dummies
 
@@ -199,7 +207,7 @@ def test_outlier_loses_its_say(split):
 
 
 class TestOneAnswer:
-    """Neither order nor duplicates of rows nor threads change predictions; the last bits of features hardly do."""
+    """Neither order nor duplicates of rows nor units nor threads change predictions; the last bits of features hardly do."""
 
     @pytest.fixture(scope="class")
     def predict(self, split):
@@ -224,6 +232,20 @@ class TestOneAnswer:
         rows = random.permutation(200)
         np.testing.assert_allclose(predict(rows), expected, rtol=1e-6)
         np.testing.assert_allclose(predict(np.append(rows, random.integers(0, 200, 30))), expected, rtol=1e-6)
+
+    @pytest.mark.parametrize(("factor", "offset"), [(1000.0, 0.0), (1e-9, 0.0), (-2.5, 40.0)])
+    def test_units(self, split, factor, offset):
+        """Values in another unit, and from another zero, of either sign, are predicted as the same ones."""
+        y = np.log10(split[1])
+
+        def predict(values):
+            model = GRIDKernelRegressor(tune_samples=100, log_target=False).fit(split[0], values)
+            return *quiet_predict(model, split[2], return_std=True), quiet_interval(model, split[2])
+
+        (known, std, ends), (found, wide, reach) = predict(y), predict(factor * y + offset)
+        np.testing.assert_allclose((found - offset) / factor, known, rtol=1e-6)
+        np.testing.assert_allclose(wide / abs(factor), std, rtol=1e-6)
+        np.testing.assert_allclose(np.sort((np.array(reach) - offset) / factor, axis=0), ends, rtol=1e-6, atol=1e-6)
 
     def test_last_bits_of_features(self, fitted, split):
         features = fitted.featurizer_.featurize_many(split[0], pbar=False)
@@ -576,12 +598,21 @@ def test_error_of_the_search():
     weighted = (x * [0.7, 1.5, 1.5]).astype(np.float32)
     joint = covariance(weighted, weighted) + 3.0 + np.diag(0.1 * error.factors)
     inverse = np.linalg.inv(joint)
-    residuals = inverse @ (y - np.median(y)) / inverse.diagonal()  # the slow twin: by the inverse as it is
+    centred = y - np.median(y)
+    residuals = inverse @ centred / inverse.diagonal()  # the slow twin: by the inverse as it is
+    residuals /= 1.4826 * np.median(np.abs(centred))
     loss = error.softness * (np.sqrt(1 + (residuals / error.softness) ** 2) - 1).mean() + 0.5 * 0.3 * (parameters**2).mean()
     assert found == pytest.approx(loss, rel=1e-5)
     step = 1e-4
     slopes = [(error(parameters + e)[0] - error(parameters - e)[0]) / (2 * step) for e in step * np.eye(3)]
     np.testing.assert_allclose(gradient, slopes, rtol=1e-3, atol=1e-5)
+
+
+def test_softness_of_values_that_hardly_vary():
+    assert softness(typical_deviations(np.zeros(9))) == 1
+    nearly = typical_deviations(np.append(np.zeros(99), 5.0))  # the median deviation is 0
+    assert 0 < softness(nearly) < 0.1
+    np.testing.assert_allclose(nearly.std(), 10)
 
 
 def test_tuning_finds_what_matters():
@@ -597,6 +628,10 @@ def test_outlier_factors():
     factors = outlier_factors(np.array([0.01, -0.01, 0.012, 0.009, 1.0]))
     assert factors[:4].max() < 2
     assert factors[4] > 100
+    assert outlier_factors(np.zeros(5)).tolist() == [1] * 5
+    hostile = outlier_factors(1e-200 * np.array([0, 0, 0, 1.0]))
+    assert np.isfinite(hostile).all()
+    assert (hostile >= 1).all()
 
 
 def test_saved_model_predicts_the_same(fitted, split, tmp_path):

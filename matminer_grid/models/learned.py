@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 START_NOISE = 0.02
 
-PRIOR = 1.2
-"""Strength of the prior that keeps weights where they start, over the number of crystals in the search."""
+PRIOR = 3.4
+"""Strength of the prior that keeps weights where they start, over the number of crystals in the search; of errors in units of the
+typical deviation from the median."""
 
 MINIMUM_SAMPLES = 20
 """Training crystals needed."""

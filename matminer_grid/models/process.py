@@ -252,7 +252,8 @@ def left_out_variances(K: SingleArray, noise: FloatArray, n_local: int) -> Float
 
 def outlier_factors(residuals: FloatArray) -> FloatArray:
     """By how much the noise of each crystal exceeds that of most, for its residual: the EM step for Student's t, at least 1."""
-    scale = max(MAD_TO_SIGMA * float(np.median(np.abs(residuals))), 1e-12)
+    sizes = np.abs(residuals)
+    scale = max(MAD_TO_SIGMA * float(np.median(sizes)), 1e-12 * float(sizes.max())) or 1.0
     return np.maximum(1, (DEGREES_OF_FREEDOM + (residuals / scale) ** 2) / (DEGREES_OF_FREEDOM + 1))
 
 

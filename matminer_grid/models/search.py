@@ -92,7 +92,7 @@ class LeaveOneOutError:
 
     def __init__(self, distances: SingleArray, y: FloatArray, initial: FloatArray, prior: float) -> None:
         self.distances, self.initial, self.prior = distances, initial, prior
-        self.centred = y - np.median(y)
+        self.centred = typical_deviations(y)
         self.factors = np.ones(len(y))
         self.softness = softness(self.centred)
 
@@ -148,10 +148,19 @@ class LeaveOneOutError:
         return [slice(start, start + PAIRS) for start in range(0, self.distances.shape[1], PAIRS)]
 
 
+def typical_deviations(y: FloatArray) -> FloatArray:
+    """Give deviations from the median in units of their typical size, so that the unit of a property changes nothing."""
+    centred = y - np.median(y)
+    return centred / (max(_typical(centred), 0.1 * float(centred.std())) or 1.0)
+
+
 def softness(centred: FloatArray) -> float:
     """Give the size of residuals from which the pseudo-Huber loss grows in proportion."""
-    typical = MAD_TO_SIGMA * float(np.median(np.abs(centred)))
-    return max(0.1 * typical, 1e-3 * float(centred.std()), 1e-12)
+    return max(0.1 * _typical(centred), 1e-3 * float(centred.std())) or 1.0
+
+
+def _typical(centred: FloatArray) -> float:
+    return MAD_TO_SIGMA * float(np.median(np.abs(centred)))
 
 
 def smooth_part(vectors: SingleArray, y: FloatArray, noise: float, n_jobs: int | None = None) -> Smooth:
@@ -163,7 +172,7 @@ def smooth_part(vectors: SingleArray, y: FloatArray, noise: float, n_jobs: int |
     n = len(y)
     if n < SMOOTH_FEWEST:
         return ROUGH
-    centred = y - np.median(y)
+    centred = typical_deviations(y)
     soft = softness(centred)
     rough, squared = (
         covariance_of(vectors, n_jobs).astype(np.float64),

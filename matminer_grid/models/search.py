@@ -58,9 +58,9 @@ def tune(
 ) -> tuple[FloatArray, float]:
     """Find the weight of each block and the noise by gradient descent on the leave-one-out error.
 
-    The error is the pseudo-Huber loss of the residuals, which tends to their absolute value; a prior keeps the logarithms of the
-    weights near where they start. In each of two rounds outliers are found anew, and the L-BFGS algorithm takes `iterations` steps.
-    The vectors (n, d) are not weighted; `blocks` are columns that have a weight in common.
+    The error is the pseudo-Huber loss of the residuals, which tends to their absolute value, in units of the typical deviation of
+    `y`; a prior keeps the logarithms of the weights near where they start. In each of two rounds outliers are found anew, and the
+    L-BFGS algorithm takes `iterations` steps. The vectors (n, d) are not weighted; `blocks` are columns that have a weight in common.
     """
     if not iterations:
         return start, noise

@@ -60,7 +60,8 @@ def tune(
 
     The error is the pseudo-Huber loss of the residuals, which tends to their absolute value, in units of the typical deviation of
     `y`; a prior keeps the logarithms of the weights near where they start. In each of two rounds outliers are found anew, and the
-    L-BFGS algorithm takes `iterations` steps. The vectors (n, d) are not weighted; `blocks` are columns that have a weight in common.
+    L-BFGS algorithm takes `iterations` steps. The vectors (n, d) are not weighted; `blocks` are columns that have a weight in
+    common.
     """
     if not iterations:
         return start, noise

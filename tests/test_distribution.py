@@ -64,6 +64,12 @@ class TestWorkflows:
         ]
         return {node.name for node in functions if any("session" in ast.unparse(one) for one in node.decorator_list)}
 
+    def test_the_gate_runs_each_session_of_the_default(self):
+        noxfile, gate = ((ROOT / name).read_text(encoding="utf-8") for name in ("noxfile.py", ".ci/run"))
+        default = re.search(r"nox\.options\.sessions = (\[.*\])", noxfile)
+        calls = re.findall(r"^.*nox\[@\].* -s ([\w ]+?)(?:\)| \|\|)", gate, re.MULTILINE)
+        assert sorted(" ".join(calls).split()) == sorted(ast.literal_eval(default[1]))
+
     @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
     def test_they_only_call_sessions_that_there_are(self, path, sessions):
         for job in load(path)["jobs"].values():

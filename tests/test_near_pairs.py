@@ -74,7 +74,7 @@ def check(pairs: CrystalPairs, expected: dict) -> None:
 
 @pytest.mark.parametrize("same_formula", [True, False])
 def test_one_set(crystals, same_formula, monkeypatch):
-    few = crystals[:20]
+    few = crystals[:26]
     expected = brute_force(few, few, TOLERANCE, same_formula=same_formula)
     assert len(expected) > 3
     check(find_pairs(few, None, TOLERANCE, same_formula=same_formula), expected)
@@ -85,7 +85,7 @@ def test_one_set(crystals, same_formula, monkeypatch):
 
 @pytest.mark.parametrize("same_formula", [True, False])
 def test_two_sets(crystals, same_formula, monkeypatch, tmp_path):
-    a, b = crystals[:12], crystals[8:28]
+    a, b = crystals[:14], crystals[10:36]
     expected = brute_force(a, b, TOLERANCE, same_formula=same_formula, one_set=False)
     assert len(expected) > 3
     check(find_pairs(a, b, TOLERANCE, same_formula=same_formula), expected)

@@ -150,7 +150,12 @@ class Task:
 def load_task(name: str, path: Path, tune_samples: int = TUNE_SAMPLES) -> Task:
     """Read a property from the archive, or from a folder that holds its files; a ValueError says what is wrong with it."""
     chosen = PROPERTIES[name]
-    text = _read(path, f"{chosen.file}.csv")
+    return Task(*load_column(path, chosen.file, chosen.column), chosen.log_target, tune_samples)
+
+
+def load_column(path: Path, file: str, column: str) -> tuple[list[Structure], np.ndarray]:
+    """Read the crystals of one of the files, and a column of numbers or truth values."""
+    text = _read(path, f"{file}.csv")
     csv.field_size_limit(sys.maxsize)
     frame = pd.read_csv(io.StringIO(text), comment="#")
     with warnings.catch_warnings():
@@ -159,7 +164,7 @@ def load_task(name: str, path: Path, tune_samples: int = TUNE_SAMPLES) -> Task:
             structures = [Poscar.from_str(poscar).structure for poscar in frame["poscar"]]
         else:
             structures = [Structure.from_dict(ast.literal_eval(entry)) for entry in frame["structure"]]
-    return Task(structures, frame[chosen.column].to_numpy(np.float64), chosen.log_target, tune_samples)
+    return structures, frame[column].to_numpy(np.float64)
 
 
 def _read(path: Path, name: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROVENANCE = ("date", "machine", "python", "packages")
 KEPT = {
     "bulk_modulus": ("entries", "test_entries", "rows"),
+    "classes": ("tasks",),
     "intervals": ("means", "by_property", "promises"),
     "large": ("copies", "moduli", "promises"),
     "matbench": ("task", "folds", "mean", "others"),
@@ -214,6 +215,17 @@ def properties(content: dict[str, Any]) -> list[str]:
     return parts
 
 
+def classes(content: dict[str, Any]) -> list[str]:
+    """Make the tables of benchmarks.classes, one for each task."""
+    parts = []
+    for found in content["tasks"]:
+        shares = ", ".join(f"{share:.0%} {name}" for name, share in found["classes"].items())
+        parts.append(f"**{found['task']}**, {found['crystals']:,} crystals: {shares}.")
+        rows = [{"split": split} | row for split, rows in found["splits"].items() for row in rows]
+        parts.append(markdown(pd.DataFrame(rows).drop(columns="CPU s")))
+    return parts
+
+
 def prototype_pairs(content: dict[str, Any]) -> list[str]:
     """Make the table of benchmarks.prototype_pairs."""
     limits = " and ".join(f"{name} {limit:g}" for name, limit in content["limits"].items())
@@ -271,6 +283,7 @@ MAKERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "soak": soak,
     "large": large,
     "intervals": intervals,
+    "classes": classes,
 }
 
 

@@ -533,6 +533,17 @@ def test_probabilities_are_better_than_shares_and_neighbors(size):
         assert ours_mean < 0.98 * min(near_mean, share_mean)
 
 
+def test_probabilities_of_neighbors_are_no_larger_than_one():
+    """Weights of seven neighbours add up to a little more, and scikit-learn refuses that."""
+    crystals = load_mp_elasticity_table().crystals
+    for n_neighbors in (5, 7, 10):
+        near = GRIDNeighborsClassifier(n_neighbors, weights="distance").fit(crystals[:60], np.arange(60) < 30)
+        near.y_ = np.full(60, True)  # all neighbours are of one class
+        found = near.predict_proba(crystals[60:200])
+        assert found.max() == 1
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["K_VRH", "G_VRH", "band_gap"])
 @pytest.mark.parametrize("size", [40, 120])
 def test_the_logarithm_is_not_left_to_chance(name, size):

@@ -269,4 +269,4 @@ class GRIDNeighborsClassifier(ClassifierMixin, NeighborsModel):
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         rows, weights = self._nearest(X)
         belongs = self.y_[rows][..., None] == self.classes_
-        return np.einsum("ij,ijk->ik", weights, belongs)
+        return np.minimum(np.einsum("ij,ijk->ik", weights, belongs), 1)  # weights add up to 1 but for rounding

@@ -31,6 +31,7 @@ def test_from_draws_to_a_file(tmp_path, monkeypatch):
     for row in found["by_property"]:
         assert 0 < row["within 50%"] < row["within 80%"] < row["within 95%"] <= 1
         assert row["95% in the worst draw"] <= row["within 95%"]
+        assert (row["standard error of within 95%"] is None) == (row["learned from"] == 40)  # one draw tells none
     assert len(found["promises"]) == 3
 
 

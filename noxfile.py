@@ -145,7 +145,7 @@ def coverage(session: nox.Session) -> None:
     """All tests, those of the kernels in plain Python too, and the share of lines that ran, with a floor (pyproject.toml)."""
     session.install("-e", ".[test,browser]", "coverage>=7.10")
     session.run("coverage", "erase")
-    run_all(session, "coverage run -m pytest -n auto --dist worksteal")
+    run_all(session, "coverage run -m pytest -n auto")
     plain = ENVIRONMENT | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "few"}
     # one by one, since a few files would leave a process without work
     session.run("coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *files(KERNELS), env=plain)

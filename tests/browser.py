@@ -6,6 +6,7 @@ import functools
 import shutil
 import subprocess
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ FLAGS = "headless no-sandbox disable-quic no-first-run disable-background-networ
 WEBGL = "use-angle=swiftshader enable-unsafe-swiftshader ignore-gpu-blocklist"
 AXE = "axe-core@4.10.3"
 READY = "document.body.dataset.ready"
+UNDRAWN = "return [...document.querySelectorAll('.figure')].filter((one) => !one.querySelector('svg.main-svg')).length"
 OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
 
 
@@ -56,6 +58,31 @@ def opened(page: Path, profile: Path, width: int = 1400, height: int = 1600, *, 
         resize(driver, width, height, dark=dark)
         driver.get(page.as_uri())
         yield driver
+
+
+def faults(page: Path, profile: Path, exclude: str = "") -> list[str]:
+    """Open a page wide and narrow, light and dark, in one browser, and list what is cut, too wide or wrong.
+
+    axe-core, which takes a second, sees each width and each scheme once.
+    """
+    found = []
+    with started(profile) as driver:
+        for dark, width in product((False, True), (1400, 400)):
+            resize(driver, width, dark=dark)
+            driver.get(page.as_uri())
+            wait(driver, READY)
+            wrong = cut_parts(driver) + cut_texts(driver)
+            if overflow(driver) > 0:
+                wrong.append(f"{overflow(driver)} pixels wider than the window")
+            if driver.title == "1":
+                wrong.append("a name ran as a script")
+            undrawn = driver.execute_script(UNDRAWN)
+            if undrawn:
+                wrong.append(f"{undrawn} figures without a drawing")
+            if dark == (width == 400):
+                wrong += axe(driver, exclude)
+            found += [f"{width} px, {'dark' if dark else 'light'}: {one}" for one in wrong + errors(driver)]
+    return found
 
 
 def wait(browser, script: str, seconds: float = 60):

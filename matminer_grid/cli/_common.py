@@ -75,7 +75,7 @@ def reduced_formula(crystal: Crystal | str) -> str:
     from pymatgen.core import Composition
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "No Pauling electronegativity")  # by which it orders the elements
+        warnings.simplefilter("ignore")  # electronegativities that are missing, by which elements are ordered; what is deprecated
         return Composition(crystal if isinstance(crystal, str) else crystal.formula).reduced_formula
 
 

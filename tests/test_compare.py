@@ -1,9 +1,11 @@
 """Two crystals side by side, in the library, on the command line and in pictures."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from benchmarks._pairs import pairs, perovskite, rock_salt, spinel
@@ -63,6 +65,13 @@ def test_disorder_and_another_description():
     assert compared.total <= 1e-9
     assert compared.shells == []
     assert all(match.a.split(" ")[0] == match.b.split(" ")[0] for match in compared.matches)
+
+
+def test_noble_gases_are_no_reason_to_warn():
+    solid = as_crystal(Structure(Lattice.cubic(4.46), ["Ne"] * 4, [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert SITES.compare(solid, solid).formulas == ("Ne", "Ne")
 
 
 def test_grids_know_no_sites():

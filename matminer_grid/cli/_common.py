@@ -71,12 +71,10 @@ def labelled(file: Path | None) -> tuple[CrystalTable, list[str]]:
 
 
 def reduced_formula(crystal: Crystal | str) -> str:
-    """Give the reduced formula of a crystal or a formula."""
-    from pymatgen.core import Composition
+    """Give the reduced formula of a crystal or a formula; what does it is slow to import."""
+    from matminer_grid.crystals import composition
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # electronegativities that are missing, by which elements are ordered; what is deprecated
-        return Composition(crystal if isinstance(crystal, str) else crystal.formula).reduced_formula
+    return composition.reduced_formula(crystal)
 
 
 @dataclass

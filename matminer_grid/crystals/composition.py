@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ METRICS: dict[str, tuple[str, ...]] = {
 
 EXACT_UNIT = 2.0**-46
 """Cumulative fractions are multiples of it: sums of 103 differences are exact, so that their order doesn't matter."""
+
+
+def reduced_formula(crystal: Crystal | str) -> str:
+    """Give the reduced formula of a crystal or a formula."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # electronegativities that are missing, by which elements are ordered; what is deprecated
+        return Composition(crystal if isinstance(crystal, str) else crystal.formula).reduced_formula
 
 
 def element_fractions(compositions: Any, metric: str = "modified_pettifor") -> NDArray[np.float64]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pymatgen.core import Composition
 from tqdm.auto import tqdm
 
 from matminer_grid._files import replacing
 from matminer_grid.crystals._arrow import FORMAT, FORMAT_KEY
+from matminer_grid.crystals.composition import reduced_formula
 from matminer_grid.crystals.crystal import Crystal
 from matminer_grid.crystals.table import CrystalTable
 from matminer_grid.datasets.materials_project_client import Client
@@ -237,7 +237,7 @@ def _row(material_id: str, document: dict[str, Any] | None) -> tuple[dict[str, A
         crystal = crystal_from_dict(structure) if isinstance(structure, dict) else Crystal.from_structure(structure)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return row | {"problem": "no valid structure"}, None
-    row["formula"] = Composition(crystal.formula).reduced_formula
+    row["formula"] = reduced_formula(crystal)
     return row, crystal
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import spglib
-from pymatgen.core import Composition
 from sklearn.base import clone
 
+from matminer_grid.crystals.composition import reduced_formula
 from matminer_grid.crystals.elements import species_symbol
 from matminer_grid.kernels.lattice import lower_triangular, reduce_cell
 from matminer_grid.kernels.neighbors import find_neighbors, prepare_search
@@ -145,7 +145,7 @@ def compare(dissimilarity: CrystalDissimilarity, crystals: CrystalTable) -> Comp
         matches.append(SiteMatch(*names, float(plan[i, j]), geometry, elements, neighbors, float(costs[i, j])))
     lists = [_Neighbors(shown[k], described[k], settings) for k in (0, 1)]
     volumes = [crystal.volume / float(crystal.site_occupancies.sum()) for crystal in crystals]
-    formulas = [Composition(crystal.formula).reduced_formula for crystal in crystals]
+    formulas = [reduced_formula(crystal) for crystal in crystals]
     geometry, elements, neighbors = (plan * parts).sum(axis=(1, 2)).tolist()
     return Comparison(
         total=dissimilarity.distance(*crystals),

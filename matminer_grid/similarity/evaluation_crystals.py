@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition
 from sklearn.base import clone
 
 from matminer_grid._threads import in_threads, n_threads, new_flag, progress_bar
+from matminer_grid.crystals.composition import reduced_formula
 from matminer_grid.kernels.sites import site_dissimilarities, site_plan
 from matminer_grid.similarity.evaluation_checks import check_crystals
 from matminer_grid.similarity.evaluation_distributions import densities, numbers_of_elements, volumes_per_atom
@@ -60,7 +60,7 @@ def crystal_rows(
     """
     properties = pd.DataFrame(
         {
-            "formula": [Composition(crystal.formula).reduced_formula for crystal in crystals],
+            "formula": [reduced_formula(crystal) for crystal in crystals],
             "n_sites": crystals.n_sites,
             "n_elements": numbers_of_elements(crystals),
             "volume_per_atom": volumes_per_atom(crystals),
@@ -90,7 +90,7 @@ def nearest_known(crystals: CrystalTable, known: KnownCrystals, n_jobs: int | No
     return pd.DataFrame(
         {
             "nearest": known.ids_of(rows),
-            "nearest_formula": [Composition(crystal.formula).reduced_formula for crystal in others],
+            "nearest_formula": [reduced_formula(crystal) for crystal in others],
             "dissimilarity": distances,
             "distances": geometry,
             "elements": elements,

@@ -146,12 +146,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.data:
         others = {"on the convex hull": stable, "may be ferroelectric": ferroelectric, "range of the band gap": gap}
         tasks |= {name: partial(make, options.data) for name, make in others.items()}
+    try:
+        read = {name: make() for name, make in tasks.items()}
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     content = []
-    for name, make in tasks.items():
-        try:
-            task = make()
-        except ValueError as error:
-            raise SystemExit(str(error)) from error
+    for name, task in read.items():
         shares = {str(kind): float((task.y == kind).mean()) for kind in np.unique(task.y)}
         splits = {split: pd.DataFrame([judge(task, split, model) for model in MODELS]) for split in SPLITS}
         for split, frame in splits.items():

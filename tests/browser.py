@@ -61,10 +61,7 @@ def opened(page: Path, profile: Path, width: int = 1400, height: int = 1600, *, 
 
 
 def faults(page: Path, profile: Path, exclude: str = "") -> list[str]:
-    """Open a page wide and narrow, light and dark, in one browser, and list what is cut, too wide or wrong.
-
-    axe-core, which takes a second, sees each width and each scheme once.
-    """
+    """Open a page wide and narrow, light and dark, in one browser, and list what is cut, too wide or wrong."""
     found = []
     with started(profile) as driver:
         for dark, width in product((False, True), (1400, 400)):
@@ -79,9 +76,8 @@ def faults(page: Path, profile: Path, exclude: str = "") -> list[str]:
             undrawn = driver.execute_script(UNDRAWN)
             if undrawn:
                 wrong.append(f"{undrawn} figures without a drawing")
-            if dark == (width == 400):
-                wrong += axe(driver, exclude)
-            found += [f"{width} px, {'dark' if dark else 'light'}: {one}" for one in wrong + errors(driver)]
+            wrong += axe(driver, exclude) + errors(driver)
+            found += [f"{width} px, {'dark' if dark else 'light'}: {one}" for one in wrong]
     return found
 
 

@@ -172,9 +172,9 @@ def test_killed_again_and_again(inputs, expected, tmp_path, output):
     rng = random.Random(output)  # noqa: S311
     kills = 0
     target = tmp_path / output
-    while kills < 12:
+    while kills < 16:
         folder = target if output == "out" else tmp_path / (output + ".parts")
-        more = rng.randint(0, 6) if kills < 8 else N  # the last ones wait for the end
+        more = rng.randint(0, 6) if kills < 11 else N  # the last ones wait for the end
         parts = len(list(folder.glob("part-*.parquet"))) + more
         process = subprocess.Popen(command(inputs, target, most=parts + 8), stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "ready\n"

@@ -1,14 +1,19 @@
 """Files carry the version of their format, and one that isn't known is refused by name."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from matminer_grid import CrystalTable, GRIDFeaturizer
+from matminer_grid.crystals import _arrow
 from matminer_grid.io import import_crystals, load_crystals, read_structures_from
-from matminer_grid.pipeline import featurize_files, load_emd_matrix, load_features
+from matminer_grid.models import storage
+from matminer_grid.pipeline import _parts, featurize_files, load_emd_matrix, load_features
+from matminer_grid.similarity import index_files
 from tests.conftest import perovskite
 
 UNKNOWN = r"format 9; this is matminer-grid .*, which reads format 1"
@@ -80,3 +85,12 @@ class TestFeatures:
         (tmp_path / "run.json").write_text(json.dumps({"content": "EMD matrix", "format": 9}), encoding="utf-8")
         with pytest.raises(ValueError, match=rf"^{tmp_path}: it is in format 9, of matminer-grid unknown"):
             load_emd_matrix(tmp_path, np.empty((1, 1)))
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "platforms.md"
+
+
+def test_the_page_says_each_format():
+    rows = re.findall(r"^\| (Parquet|features|models|index)\b.*?\|.*?\| (\d+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    now = {"Parquet": int(_arrow.FORMAT), "features": _parts.FORMAT, "models": storage.FORMAT, "index": index_files.FORMAT}
+    assert {name: int(number) for name, number in rows} == now

@@ -133,15 +133,15 @@ def test_embedded_moduli(tmp_path, monkeypatch, capsys):
         (["matbench_phonons", "--embedded"], "give either"),
         (["--embedded", "--data", "a.json.gz"], "--embedded needs no --data"),
         (["matbench_phonons", "--target", "log_kvrh"], "a task has its own target"),
-        (["matbench_glass"], "invalid choice: 'matbench_glass'"),
-        (["--embedded", "--fold", "5"], "invalid choice: 5"),
+        (["matbench_glass"], "argument task: invalid choice: matbench_glass"),
+        (["--embedded", "--fold", "5"], "argument --fold: invalid choice: 5"),
     ],
 )
 def test_options(arguments, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as error:
         main([*arguments, "--output", str(tmp_path)])
     assert error.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in capsys.readouterr().err.replace("'", "")  # Python 3.14 quotes numbers too
 
 
 def test_a_missing_or_another_file_is_named(tmp_path):

@@ -58,7 +58,7 @@ COVERAGES = (0.5, 0.8, 0.95)
 SIZES = (30, 100, 300, 1000)
 """Training crystals of a learning curve."""
 
-TUNE_SAMPLES = 1200
+TUNE_SAMPLES = 4000
 """Training crystals on which the kernel model searches its weights, as many as by default."""
 
 N_FOLDS = 5

@@ -9,6 +9,7 @@ from matminer_grid.models import GRIDKernelRegressor
 from matminer_grid.models._calibration import DEGREES_OF_FREEDOM, Calibration, error_scale, optimism
 from matminer_grid.models.default import clean_rows
 from matminer_grid.models.learned import Learned
+from matminer_grid.models.search import searches
 
 LEVELS = (0.5, 0.8, 0.95)
 
@@ -66,6 +67,21 @@ def test_errors_of_the_search_are_raised(described):
     model.set_params(tune_iterations=0)
     found = Learned.fit(features[:80], values["K"][:80], model.blocks_, model._settings())
     np.testing.assert_array_equal(found.calibration.ratios, np.sort(found.process.ratios))
+
+
+def test_many_crystals_go_on_from_what_few_found(monkeypatch, described):
+    assert searches(1200, 8) == [(1200, 2)]
+    assert searches(4000, 8) == [(1200, 2), (4000, 1)]
+    assert searches(4000, 0) == []
+    monkeypatch.setattr("matminer_grid.models.search.FIRST", 60)
+    features, values, model = described
+    y = values["G"][:300]
+    errors = []
+    for taken in (60, 300):
+        model.set_params(tune_iterations=8, tune_samples=taken)
+        found = Learned.fit(features[:300], y, model.blocks_, model._settings())
+        errors.append(np.abs(found.residuals).mean())
+    assert errors[1] < 0.97 * errors[0]
 
 
 def test_values_of_which_most_are_equal():

@@ -34,11 +34,12 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
 
     Parameters
     ----------
-    tune_samples : int, default 1200
-        Number of training crystals in the search for weights.
+    tune_samples : int, default 4000
+        Number of training crystals in the search for weights. Up to 1,200 begin it; with more, all of these go on from there.
     tune_iterations : int, default 0
-        Steps of the search, twice; with 0 the weights stay where they start. A search learns classes of some hundred crystals by
-        heart, so that what is predicted of each without it, by which probabilities are calibrated, is too good to be true.
+        Steps of the search, twice for those that begin it, once for more; with 0 the weights stay where they start. A search learns
+        classes of some hundred crystals by heart, so that what is predicted of each without it, by which probabilities are
+        calibrated, is too good to be true.
     robust_rounds : int, default 0
         Times that the noise of each crystal is estimated anew; above 0, crystals of a class that their neighbours contradict lose
         their say.
@@ -89,7 +90,7 @@ class GRIDKernelClassifier(ClassifierMixin, KernelModel):
     def __init__(
         self,
         *,
-        tune_samples: int = 1200,
+        tune_samples: int = 4000,
         tune_iterations: int = 0,
         robust_rounds: int = 0,
         n_local: int = 48,

@@ -46,10 +46,11 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     log_target : bool or "auto", default "auto"
         Whether the process describes log10 y, so that y must be above 0. "auto" decides for each property: where all values are
         above 0 and the logarithm has the smaller leave-one-out error.
-    tune_samples : int, default 1200
-        Number of training crystals in the search for weights.
+    tune_samples : int, default 4000
+        Number of training crystals in the search for weights. Up to 1,200 begin it; with more, all of these go on from there.
     tune_iterations : int, default 8
-        Steps of the search, twice; with 0 the weights stay where they start, and no smooth part is sought.
+        Steps of the search, twice for those that begin it, once for more; with 0 the weights stay where they start, and no smooth
+        part is sought.
     robust_rounds : int, default 2
         Times that the noise of each crystal is estimated anew.
     n_local : int, default 48
@@ -105,7 +106,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         self,
         *,
         log_target: bool | str = "auto",
-        tune_samples: int = 1200,
+        tune_samples: int = 4000,
         tune_iterations: int = 8,
         robust_rounds: int = 2,
         n_local: int = 48,

@@ -12,7 +12,7 @@ from matminer_grid.models._calibration import Calibration, optimism
 from matminer_grid.models._distances import feature_scales
 from matminer_grid.models.local import LEAF, LocalProcess
 from matminer_grid.models.process import ROUGH, LaplacianProcess, padded_width
-from matminer_grid.models.search import SMOOTH_MOST, SMOOTH_PARTS, TUNING_ROUNDS, smooth_part, tune
+from matminer_grid.models.search import SMOOTH_MOST, SMOOTH_PARTS, searches, smooth_part, tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,9 +60,10 @@ class Settings:
 
     def work(self, n: int) -> tuple[float, float]:
         """Estimate the operations, in thousands of millions, of the search and of the solution for n crystals."""
-        sample, asked = min(n, self.tune_samples), min(n, SMOOTH_MOST) if self.tune_iterations else 0
+        asked = min(n, SMOOTH_MOST) if self.tune_iterations else 0
+        steps = sum(rounds * float(taken) ** 3 for taken, rounds in searches(min(n, self.tune_samples), self.tune_iterations))
         together = n if n <= LARGE else LEAF
-        search = 2 * TUNING_ROUNDS * self.tune_iterations * float(sample) ** 3 + (len(SMOOTH_PARTS) + 2) * float(asked) ** 3
+        search = 2 * self.tune_iterations * steps + (len(SMOOTH_PARTS) + 2) * float(asked) ** 3
         return 1e-9 * search, 1e-9 * (self.robust_rounds + 1) * n * float(together) ** 2
 
 
@@ -193,16 +194,20 @@ def _search(
 ) -> tuple[FloatArray, dict[str, float], float]:
     """Find the scale of each feature, and in a sample the weights of the blocks, and the noise."""
     scale = feature_scales(features, blocks, np.random.default_rng(settings.random_state))
-    found, noise = tune(
-        (features[sample] * scale).astype(np.float32),
-        values[sample],
-        list(blocks.weighted.values()),
-        blocks.start,
-        START_NOISE,
-        iterations=settings.tune_iterations,
-        prior=PRIOR / len(sample),
-        n_jobs=settings.n_jobs,
-    )
+    found, noise = blocks.start, START_NOISE
+    for taken, rounds in searches(len(sample), settings.tune_iterations):
+        part = sample[:taken]
+        found, noise = tune(
+            (features[part] * scale).astype(np.float32),
+            values[part],
+            list(blocks.weighted.values()),
+            found,
+            noise,
+            iterations=settings.tune_iterations,
+            rounds=rounds,
+            prior=PRIOR / taken,
+            n_jobs=settings.n_jobs,
+        )
     weights = dict(zip(blocks.weighted, found.tolist(), strict=True))
     for name, block in blocks.weighted.items():
         scale[block] *= weights[name]

@@ -272,10 +272,10 @@ def _inverted_by_halves(matrix: FloatArray) -> FloatArray:
     """Invert a positive definite matrix in place: its first half, then what that leaves of the second, the Schur complement."""
     half = len(matrix) // 2
     first, mixed, second = matrix[:half, :half], matrix[half:, :half], matrix[half:, half:]
-    first[:] = _mirrored(inverted(first.copy()))
+    first[:] = mirrored(inverted(first.copy()))
     shares = mixed @ first
     second -= shares @ mixed.T
-    second[:] = _mirrored(inverted(second.copy()))
+    second[:] = mirrored(inverted(second.copy()))
     np.matmul(second, shares, out=mixed)
     first += shares.T @ mixed
     np.negative(mixed, out=mixed)
@@ -283,7 +283,7 @@ def _inverted_by_halves(matrix: FloatArray) -> FloatArray:
     return matrix.T
 
 
-def _mirrored(lower: FloatArray) -> FloatArray:
+def mirrored(lower: FloatArray) -> FloatArray:
     """Copy the lower triangle of a matrix to the upper one, in place."""
     for start in range(0, len(lower), ROWS):
         end = start + ROWS

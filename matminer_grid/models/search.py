@@ -14,7 +14,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from matminer_grid._threads import n_threads, progress_bar
 from matminer_grid.kernels.manhattan import manhattan_tile
 from matminer_grid.models._calibration import MAD_TO_SIGMA
-from matminer_grid.models.process import ROUGH, ROWS, Smooth, covariance_of, inverted, outlier_factors, times
+from matminer_grid.models.process import ROUGH, ROWS, Smooth, covariance_of, inverted, mirrored, outlier_factors, times
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     SingleArray = NDArray[np.float32]
 
-TUNING_ROUNDS = 2
-"""Searches for weights, with outliers found anew before each."""
+FIRST, FIRST_ROUNDS = 1200, 2
+"""Crystals, at most, that begin the search for weights, and their rounds, with outliers found anew before each."""
 
 PAIRS = 1 << 12
 """Pairs of crystals whose distances are in cache in double precision."""
@@ -45,6 +45,16 @@ GRADIENT_BITS = 18
 """Bits of the loss and of its gradient that the search sees; sums in another order change the 40th or so."""
 
 
+def searches(n: int, iterations: int) -> list[tuple[int, int]]:
+    """Plan the search for weights among n crystals: how many take part, the first ones, and in how many rounds.
+
+    What few of them found is where all of them start, so that one round is enough for these.
+    """
+    if not iterations:
+        return []
+    return [(n, FIRST_ROUNDS)] if n <= FIRST else [(FIRST, FIRST_ROUNDS), (n, 1)]
+
+
 def tune(
     vectors: SingleArray,
     y: FloatArray,
@@ -53,25 +63,24 @@ def tune(
     noise: float,
     *,
     iterations: int,
+    rounds: int,
     prior: float,
     n_jobs: int | None = None,
 ) -> tuple[FloatArray, float]:
     """Find the weight of each block and the noise by gradient descent on the leave-one-out error.
 
     The error is the pseudo-Huber loss of the residuals, which tends to their absolute value, in units of the typical deviation of
-    `y`; a prior keeps the logarithms of the weights near where they start. In each of two rounds outliers are found anew, and the
+    `y`; a prior keeps the logarithms of the weights near where they start. In each of some rounds outliers are found anew, and the
     L-BFGS algorithm takes `iterations` steps. The vectors (n, d) are not weighted; `blocks` are columns that have a weight in
     common.
     """
-    if not iterations:
-        return start, noise
     initial = np.log(np.append(start, noise))
     error = LeaveOneOutError(block_distances(vectors, blocks, n_jobs), y, initial, prior)
     parameters = initial
     bounds = [(np.log(1e-4), np.log(1e2))] * len(blocks) + [(np.log(1e-3), np.log(3.0))]
-    bar = progress_bar(desc="weights", total=TUNING_ROUNDS * iterations, disable=True)
+    bar = progress_bar(desc="weights", total=rounds * iterations, disable=True)
     options: dict[str, Any] = {"bounds": bounds, "options": {"maxiter": iterations}, "callback": lambda _: bar.update(1)}
-    for _ in range(TUNING_ROUNDS):
+    for _ in range(rounds):
         error.find_outliers(parameters)
         found = minimize(error, parameters, jac=True, method="L-BFGS-B", **options)
         bar.update(iterations - found.nit)  # it may end early
@@ -107,15 +116,17 @@ class LeaveOneOutError:
         value = self.softness * (size - 1).mean()
         slope = residuals / self.softness / size / diagonal / n
         # the derivative by the matrix is inverse diag(slope residuals) inverse - outer(inverse slope, coefficients), made symmetric
-        half = squareform(squareform(inverse.T, checks=False), checks=False)
-        half[np.diag_indices(n)] = diagonal
-        half *= np.sqrt(slope * residuals)
-        adjoint = blas.dsyrk(1.0, half.T, trans=1, lower=1)
-        adjoint = blas.dsyr2(-0.5, times(inverse, slope), coefficients, lower=1, a=adjoint, overwrite_a=1)
+        change = times(inverse, slope)
+        half = mirrored(inverse)  # in place, as what follows
+        half *= np.sqrt(slope * residuals)[:, None]
+        adjoint = blas.dsyrk(1.0, half, trans=1, lower=1)
+        adjoint = blas.dsyr2(-0.5, change, coefficients, lower=1, a=adjoint, overwrite_a=1)
         gradient = np.empty(len(parameters))
         gradient[-1] = np.exp(parameters[-1]) * (adjoint.diagonal() @ self.factors)
-        by_pair = -2 * squareform(adjoint.T, checks=False) * similarities
-        gradient[:-1] = np.exp(parameters[:-1]) * self._sums(by_pair)
+        rows = adjoint.T
+        by_pair = np.concatenate([rows[i, i + 1 :] for i in range(n)])
+        by_pair *= similarities
+        gradient[:-1] = -2 * np.exp(parameters[:-1]) * self._sums(by_pair)
         step = parameters - self.initial
         value, gradient = value + 0.5 * self.prior * float(step @ step) / len(step), gradient + self.prior * step / len(step)
         return float(_rounded(value, VALUE_BITS)), _rounded(gradient, GRADIENT_BITS)

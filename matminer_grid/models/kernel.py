@@ -38,7 +38,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     part is added, for what changes slowly from crystal to crystal: a normal curve of the Euclidean distance of the weighted
     features. Outliers get a larger noise, as in a process with Student's t noise. Intervals are calibrated on the leave-one-out
     residuals, which the search has made too small by a known factor; what few of them can't tell, a Student's t distribution does.
-    Above 20,000 training crystals a prediction rests on the 400 most similar ones, and outliers are found among four thousand that
+    Above 20,000 training crystals a prediction rests on the 320 most similar ones, and outliers are found among four thousand that
     lie together, so that no matrix of all pairs is needed.
 
     Parameters

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     SingleArray = NDArray[np.float32]
 
-N_NEIGHBORS = 400
+N_NEIGHBORS = 320
 """Training crystals that a prediction is made from."""
 
 CANDIDATES = 3

@@ -3,7 +3,7 @@
 Models learn a smooth property, known exactly, of 20,000, 50,000 and 130,000 strained, shaken and substituted copies of the embedded
 crystals, and predict copies that they have not seen, each in a process of its own. Above 20,000 crystals a prediction rests on the
 nearest ones alone; what that costs is measured on bulk moduli, in the first of matbench's official folds (see
-:mod:`benchmarks.matbench`), against the process of all pairs. Run it on an idle machine; all sizes take a quarter of an hour.
+:mod:`benchmarks.matbench`), against the process of all pairs. Run it on an idle machine; all sizes take half an hour.
 """
 
 from __future__ import annotations

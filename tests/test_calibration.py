@@ -70,8 +70,8 @@ def test_errors_of_the_search_are_raised(described):
 
 
 def test_many_crystals_go_on_from_what_few_found(monkeypatch, described):
-    assert searches(1200, 8) == [(1200, 2)]
-    assert searches(4000, 8) == [(1200, 2), (4000, 1)]
+    assert searches(1200, 8) == [(1200, [8, 8])]
+    assert searches(4000, 8) == [(1200, [8, 8]), (4000, [8])]
     assert searches(4000, 0) == []
     monkeypatch.setattr("matminer_grid.models.search.FIRST", 60)
     features, values, model = described

@@ -630,7 +630,7 @@ def test_tuning_finds_what_matters():
     rng = np.random.default_rng(6)
     x = rng.random((150, 2)).astype(np.float32)
     y = np.sin(6 * x[:, 0]).astype(np.float64)
-    weights, noise = tune(x, y, [slice(0, 1), slice(1, 2)], np.ones(2), 0.05, iterations=15, rounds=2, prior=1e-5)
+    weights, noise = tune(x, y, [slice(0, 1), slice(1, 2)], np.ones(2), 0.05, steps=[15, 15], prior=1e-5)
     assert weights[0] > 5 * weights[1]
     assert noise > 0
 

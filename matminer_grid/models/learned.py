@@ -61,9 +61,9 @@ class Settings:
     def work(self, n: int) -> tuple[float, float]:
         """Estimate the operations, in thousands of millions, of the search and of the solution for n crystals."""
         asked = min(n, SMOOTH_MOST) if self.tune_iterations else 0
-        steps = sum(rounds * float(taken) ** 3 for taken, rounds in searches(min(n, self.tune_samples), self.tune_iterations))
+        planned = searches(min(n, self.tune_samples), self.tune_iterations)
         together = n if n <= LARGE else LEAF
-        search = 2 * self.tune_iterations * steps + (len(SMOOTH_PARTS) + 2) * float(asked) ** 3
+        search = 2 * sum(sum(steps) * float(taken) ** 3 for taken, steps in planned) + (len(SMOOTH_PARTS) + 2) * float(asked) ** 3
         return 1e-9 * search, 1e-9 * (self.robust_rounds + 1) * n * float(together) ** 2
 
 
@@ -195,7 +195,7 @@ def _search(
     """Find the scale of each feature, and in a sample the weights of the blocks, and the noise."""
     scale = feature_scales(features, blocks, np.random.default_rng(settings.random_state))
     found, noise = blocks.start, START_NOISE
-    for taken, rounds in searches(len(sample), settings.tune_iterations):
+    for taken, steps in searches(len(sample), settings.tune_iterations):
         part = sample[:taken]
         found, noise = tune(
             (features[part] * scale).astype(np.float32),
@@ -203,8 +203,7 @@ def _search(
             list(blocks.weighted.values()),
             found,
             noise,
-            iterations=settings.tune_iterations,
-            rounds=rounds,
+            steps=steps,
             prior=PRIOR / taken,
             n_jobs=settings.n_jobs,
         )

@@ -45,14 +45,15 @@ GRADIENT_BITS = 18
 """Bits of the loss and of its gradient that the search sees; sums in another order change the 40th or so."""
 
 
-def searches(n: int, iterations: int) -> list[tuple[int, int]]:
-    """Plan the search for weights among n crystals: how many take part, the first ones, and in how many rounds.
+def searches(n: int, iterations: int) -> list[tuple[int, list[int]]]:
+    """Plan the search for weights among n crystals: how many take part, the first ones, and how many steps each round has.
 
     What few of them found is where all of them start, so that one round is enough for these.
     """
     if not iterations:
         return []
-    return [(n, FIRST_ROUNDS)] if n <= FIRST else [(FIRST, FIRST_ROUNDS), (n, 1)]
+    first = (min(n, FIRST), [iterations] * FIRST_ROUNDS)
+    return [first] if n <= FIRST else [first, (n, [iterations])]
 
 
 def tune(
@@ -62,28 +63,27 @@ def tune(
     start: FloatArray,
     noise: float,
     *,
-    iterations: int,
-    rounds: int,
+    steps: list[int],
     prior: float,
     n_jobs: int | None = None,
 ) -> tuple[FloatArray, float]:
     """Find the weight of each block and the noise by gradient descent on the leave-one-out error.
 
     The error is the pseudo-Huber loss of the residuals, which tends to their absolute value, in units of the typical deviation of
-    `y`; a prior keeps the logarithms of the weights near where they start. In each of some rounds outliers are found anew, and the
-    L-BFGS algorithm takes `iterations` steps. The vectors (n, d) are not weighted; `blocks` are columns that have a weight in
-    common.
+    `y`; a prior keeps the logarithms of the weights near where they start. In each round outliers are found anew, and the L-BFGS
+    algorithm takes as many steps as `steps` says of it. The vectors (n, d) are not weighted; `blocks` are columns of one
+    weight.
     """
     initial = np.log(np.append(start, noise))
     error = LeaveOneOutError(block_distances(vectors, blocks, n_jobs), y, initial, prior)
     parameters = initial
     bounds = [(np.log(1e-4), np.log(1e2))] * len(blocks) + [(np.log(1e-3), np.log(3.0))]
-    bar = progress_bar(desc="weights", total=rounds * iterations, disable=True)
-    options: dict[str, Any] = {"bounds": bounds, "options": {"maxiter": iterations}, "callback": lambda _: bar.update(1)}
-    for _ in range(rounds):
+    bar = progress_bar(desc="weights", total=sum(steps), disable=True)
+    options: dict[str, Any] = {"bounds": bounds, "callback": lambda _: bar.update(1)}
+    for most in steps:
         error.find_outliers(parameters)
-        found = minimize(error, parameters, jac=True, method="L-BFGS-B", **options)
-        bar.update(iterations - found.nit)  # it may end early
+        found = minimize(error, parameters, jac=True, method="L-BFGS-B", options={"maxiter": most}, **options)
+        bar.update(most - found.nit)  # it may end early
         parameters = found.x
     return np.exp(parameters[:-1]), float(np.exp(parameters[-1]))
 

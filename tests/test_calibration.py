@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 from scipy.stats import t as student
 
+from matminer_grid.crystals.inputs import as_table
 from matminer_grid.datasets import load_mp_elasticity_table
 from matminer_grid.models import GRIDKernelRegressor
 from matminer_grid.models._calibration import DEGREES_OF_FREEDOM, Calibration, error_scale, optimism
@@ -32,7 +34,7 @@ def look(described, target, n, seed):
     model.set_params(tune_iterations=8, tune_samples=1200)
     found = Learned.fit(features[known], values[target][known], model.blocks_, model._settings())
     means, variances = found.process.predict(found.vectors(features[tested]), model.n_local)
-    return np.abs(means - values[target][tested]), [found.half_widths(variances, level) for level in LEVELS]
+    return np.abs(means - values[target][tested]), [found.half_widths(variances, level, np.ones(200, bool)) for level in LEVELS]
 
 
 def test_scale_of_students_t():
@@ -57,16 +59,21 @@ def test_one_large_error_of_few_is_no_interval():
     assert (np.diff([found.factor(level) for level in (0.1, 0.5, 0.9, 0.97)]) > 0).all()
 
 
+def ratios(process):
+    """Sizes of leave-one-out errors over what would be stated."""
+    return np.abs(process.residuals) / process.deviations
+
+
 def test_errors_of_the_search_are_raised(described):
     assert optimism(20, 8) > optimism(300, 8) > optimism(300, 2) > optimism(300, 0) == 1
     features, values, model = described
     model.set_params(tune_iterations=1, tune_samples=40)
     found = Learned.fit(features[:80], values["K"][:80], model.blocks_, model._settings())
-    raised = found.calibration.ratios / np.sort(found.process.ratios)
+    raised = found.calibration.ratios / np.sort(ratios(found.process))
     assert 1 < raised.mean() < optimism(40, 1)
     model.set_params(tune_iterations=0)
     found = Learned.fit(features[:80], values["K"][:80], model.blocks_, model._settings())
-    np.testing.assert_array_equal(found.calibration.ratios, np.sort(found.process.ratios))
+    np.testing.assert_array_equal(found.calibration.ratios, np.sort(ratios(found.process)))
 
 
 def test_many_crystals_go_on_from_what_few_found(monkeypatch, described):
@@ -110,3 +117,35 @@ def test_hundreds_of_crystals(described):
         errors, halves = look(described, "K", 300, seed)
         held.append([(errors <= half).mean() for half in halves])
     assert np.abs(np.mean(held, axis=0) - LEVELS).max() < 0.08
+
+
+def test_a_new_composition_is_judged_by_errors_without_the_whole_composition(described):
+    features, values, model = described
+    random, n, of_a_kind = np.random.default_rng(0), 400, 3
+    features = np.repeat(features[:n], of_a_kind, axis=0)
+    features = features * (1 + 1e-3 * random.normal(size=features.shape))
+    y = np.repeat(values["G"][:n], of_a_kind) + 0.01 * random.normal(size=n * of_a_kind)
+    kind = np.repeat(np.arange(n), of_a_kind)
+    tested = np.arange(n * of_a_kind) % of_a_kind == 0
+    new = (kind >= n // 2)[tested]
+    known = (kind < n // 2) & ~tested
+    model.set_params(tune_iterations=0)
+    found = Learned.fit(features[known], y[known], model.blocks_, model._settings(), groups=kind[known])
+    means, variances = found.process.predict(found.vectors(features[tested]), model.n_local)
+    errors = np.abs(means - y[tested])
+    held = np.array([errors <= found.half_widths(variances, level, new) for level in LEVELS])
+    swapped = np.array([errors <= found.half_widths(variances, level, ~new) for level in LEVELS])
+    for part in (new, ~new):
+        assert np.abs(held[:, part].mean(axis=1) - LEVELS).max() < 0.09
+    assert swapped[0, new].mean() < 0.35
+    assert swapped[0, ~new].mean() > 0.65
+
+
+def test_compositions_that_a_model_knows():
+    data = load_mp_elasticity_table()
+    rows = np.random.default_rng(3).permutation(clean_rows())[:300]
+    model = GRIDKernelRegressor(tune_iterations=0, log_target=True).fit(data.crystals[rows], data.K_VRH[rows])
+    oxide = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    known = data.crystals[int(rows[7])].to_structure()
+    tested = as_table([known, known * 2, oxide, Structure(Lattice.cubic(2.9), ["Ta"], [[0, 0, 0]])])
+    assert model._new_compositions(tested).tolist() == [False, False, True, True]

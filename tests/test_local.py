@@ -75,9 +75,9 @@ def test_all_crystals_taken_give_the_full_process(monkeypatch, part):
     x, y = smooth(300)
     y[::50] += 3
     full, near = (kind.fit(x, y, 0.05, smooth=part, rounds=2, n_local=299) for kind in (LaplacianProcess, LocalProcess))
-    for name in ("noise", "residuals"):
-        np.testing.assert_allclose(getattr(near, name), getattr(full, name), rtol=1e-5)
-    np.testing.assert_allclose(near.ratios, full.ratios, rtol=0.03, atol=1e-3)  # the mean is unknown here, and no crystal in it
+    np.testing.assert_allclose(near.noise, full.noise, rtol=1e-5)
+    found, expected = (np.abs(process.residuals) / process.deviations for process in (near, full))
+    np.testing.assert_allclose(found, expected, rtol=0.03, atol=1e-3)  # the mean is unknown here, and no crystal in it
     tested, _ = smooth(40, seed=1)
     means, variances = near.predict(tested)
     expected, without_mean = full.predict(tested, 300)
@@ -109,13 +109,15 @@ def test_errors_of_left_out_crystals_are_those_of_others(monkeypatch):
     monkeypatch.setattr(local, "JUDGED", 500)
     x, y = smooth(3000)
     process = LocalProcess.fit(x, y, 1e-3, rounds=0, n_local=48)
-    assert np.isfinite(process.ratios).sum() == 500
+    judged = np.isfinite(process.deviations)
+    assert judged.sum() == 500
+    known = (np.abs(process.residuals) / process.deviations)[judged]
     tested, truth = smooth(500, seed=1)
     means, variances = process.predict(tested)
     ratios = np.abs(means - truth) / np.sqrt(variances)
     for level in (0.5, 0.8, 0.95):
-        assert (ratios <= np.nanquantile(process.ratios, level)).mean() == pytest.approx(level, abs=0.06)
-    assert np.isnan(LocalProcess.fit(x[:300], y[:300], 1e-3, rounds=0).ratios).all()
+        assert (ratios <= np.quantile(known, level)).mean() == pytest.approx(level, abs=0.06)
+    assert np.isnan(LocalProcess.fit(x[:300], y[:300], 1e-3, rounds=0).deviations).all()
 
 
 @pytest.mark.filterwarnings("ignore:no training crystal")

@@ -388,6 +388,36 @@ def test_the_smooth_part_is_found_where_there_is_one():
 
 
 @pytest.mark.parametrize("smooth", [ROUGH, Smooth(4.0, 0.7)])
+def test_groups_left_out_in_closed_form(smooth):
+    rng = np.random.default_rng(6)
+    x = rng.random((40, 4)).astype(np.float32)
+    y = np.sin(4 * x[:, 0]).astype(np.float64)
+    y[::9] += 1
+    groups = rng.permutation(np.repeat(np.arange(12), [1, 1, 1, 1, 2, 2, 3, 4, 5, 5, 6, 9]))  # the last: more than a fifth
+    process = LaplacianProcess.fit(x, y, 0.05, smooth=smooth, rounds=2, n_local=25, groups=groups)
+    K = covariance(x, x, 1, smooth).astype(np.float64)
+    for i, group in enumerate(groups):
+        if group == 11:
+            assert np.isnan([process.group_residuals[i], process.group_deviations[i]]).all()
+            continue
+        kept = groups != group
+        predicted = process.mean + K[i, kept] @ np.linalg.solve(
+            K[np.ix_(kept, kept)] + np.diag(process.noise[kept]), y[kept] - process.mean
+        )
+        assert y[i] - predicted == pytest.approx(process.group_residuals[i], rel=1e-3, abs=1e-5)
+        near = np.nonzero(kept)[0][np.argsort(-K[i, kept], kind="stable")[:25]]
+        joint = K[np.ix_(near, near)] + np.diag(process.noise[near])
+        variance = K[i, i] - K[i, near] @ np.linalg.solve(joint, K[i, near]) + 0.05
+        assert process.group_deviations[i] == pytest.approx(np.sqrt(variance), rel=1e-3)
+    alone = np.bincount(groups)[groups] == 1
+    np.testing.assert_allclose(process.group_residuals[alone], process.residuals[alone], rtol=1e-9)
+    np.testing.assert_array_equal(process.group_deviations[alone], process.deviations[alone])
+    every = LaplacianProcess.fit(x, y, 0.05, smooth=smooth, rounds=2, n_local=25)
+    np.testing.assert_array_equal(every.residuals, process.residuals)
+    np.testing.assert_array_equal(every.group_deviations, every.deviations)
+
+
+@pytest.mark.parametrize("smooth", [ROUGH, Smooth(4.0, 0.7)])
 def test_leave_one_out_in_closed_form(smooth):
     rng = np.random.default_rng(5)
     x = rng.random((30, 4)).astype(np.float32)
@@ -400,11 +430,11 @@ def test_leave_one_out_in_closed_form(smooth):
     assert y[7] - predicted == pytest.approx(process.residuals[7], rel=1e-3)
     variance = 1.05 + smooth.variance - k @ np.linalg.solve(joint, k)
     for n_local in (29, 48):
-        assert left_out_variances(covariance_of(x, 1, smooth), process.noise, n_local)[7] + 0.05 == pytest.approx(
+        assert left_out_variances(covariance_of(x, 1, smooth), process.noise, n_local, np.arange(30))[7] + 0.05 == pytest.approx(
             variance, rel=1e-3
         )
-    calibrated = LaplacianProcess.fit(x, y, 0.05, smooth=smooth, rounds=0, n_local=29).ratios
-    assert calibrated[7] == pytest.approx(abs(process.residuals[7]) / np.sqrt(variance), rel=1e-3)
+    stated = LaplacianProcess.fit(x, y, 0.05, smooth=smooth, rounds=0, n_local=29).deviations
+    assert stated[7] == pytest.approx(np.sqrt(variance), rel=1e-3)
     _, variances = LaplacianProcess.fit(x[kept], y[kept], 0.05, smooth=smooth, rounds=0).predict(x[7:8], 29)
     assert variances[0] == pytest.approx(variance, rel=1e-3)
 
@@ -667,7 +697,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
         GRIDKernelRegressor.load(path)
     path.write_bytes(whole)
     monkeypatch.setattr("matminer_grid.models.storage.__version__", "0.0.0")
-    with pytest.raises(ValueError, match=r"written in format 8 by matminer-grid .*this is 0\.0\.0.*train anew"):
+    with pytest.raises(ValueError, match=r"written in format 9 by matminer-grid .*this is 0\.0\.0.*train anew"):
         GRIDKernelRegressor.load(path)
     with pytest.raises(NotFittedError):
         GRIDKernelRegressor().save(path)
@@ -676,7 +706,7 @@ def test_damaged_model_is_refused(fitted, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 8: train anew"),
+        ({"header": '{"version": "0.1.0"}'}, r"format 1 by matminer-grid 0\.1\.0; .* reads format 9: train anew"),
         ({"header": "[3]"}, "no model of matminer-grid"),
         ({"features": np.ones(3)}, "no model of matminer-grid"),
     ],

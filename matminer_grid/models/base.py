@@ -228,7 +228,8 @@ class KernelModel(BaseEstimator):
         for i, learned in enumerate(self.learned_):
             arrays |= {f"{i}.{name}": np.asarray(value) for name, value in vars(learned.process).items()}
             own = {"centre": learned.centre, "scale": learned.scale, "places": learned.places}
-            own |= {"errors": learned.calibration.ratios, "error_scale": np.array(learned.calibration.scale)}
+            for name, known in (("", learned.calibration), ("new_", learned.new_calibration)):
+                own |= {f"{name}errors": known.ratios, f"{name}error_scale": np.array(known.scale)}
             own["weights"] = np.array(list(learned.weights.values()))
             own["similarity"] = np.array([self.similarity_[i].typical, self.similarity_[i].far])
             arrays |= {f"{i}.{name}": value for name, value in own.items()}
@@ -262,8 +263,10 @@ class KernelModel(BaseEstimator):
             own = {field.name: arrays[f"{i}.{field.name}"][()] for field in fields(kind)}
             process = kind(**own | {"smooth": Smooth(*own["smooth"].tolist())})
             centre, scale, places = (arrays[f"{i}.{name}"] for name in ("centre", "scale", "places"))
-            calibration = Calibration(arrays[f"{i}.errors"], float(arrays[f"{i}.error_scale"]))
-            learned.append(Learned(centre, scale, weights, process, places, calibration))
+            calibrations = (
+                Calibration(arrays[f"{i}.{name}errors"], float(arrays[f"{i}.{name}error_scale"])) for name in ("", "new_")
+            )
+            learned.append(Learned(centre, scale, weights, process, places, *calibrations))
         model._set_own(arrays)
         model.range_ = Range(**{field.name: arrays[f"range.{field.name}"][()] for field in fields(Range)})
         return model._set(learned, [SimilarityScale(*arrays[f"{i}.similarity"].tolist()) for i in range(len(learned))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from scipy.spatial import cKDTree
 from scipy.special import ndtr, ndtri
 from sklearn.base import RegressorMixin
 
@@ -15,6 +16,7 @@ from matminer_grid.models._logarithm import log_is_better
 from matminer_grid.models.applicability import element_shares
 from matminer_grid.models.base import KernelModel, as_known
 from matminer_grid.models.learned import UNSEEN, Learned
+from matminer_grid.similarity.formulas import SAME_COMPOSITION, composition_keys, formula_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,13 +160,15 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
         for label, values in zip(labels, columns, strict=True):
             self._check_values(label, values)
         elements = element_shares(self.crystals_)
+        keys = composition_keys(self.crystals_)
+        groups, self._compositions = formula_labels(keys), cKDTree(keys)
         self._logs, learned = [], []
         for label, values in zip(labels, columns, strict=True):
             if len(columns) > 1:
                 self._report(f"learn {label}")
             log = log_is_better(features, values, blocks, settings) if self.log_target == "auto" else bool(self.log_target)
             self._logs.append(log)
-            learned.append(Learned.fit(features, np.log10(values) if log else values, blocks, settings, elements))
+            learned.append(Learned.fit(features, np.log10(values) if log else values, blocks, settings, elements, groups))
         return self._set(learned)
 
     def predict(self, X: Any, return_std: bool = False, *, extra: Extra = None) -> Any:
@@ -223,6 +227,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     def _predict(self, X: Any, extra: Extra, *coverages: float) -> list[Any]:
         """Give predictions and, for each coverage, the ends of intervals; with a column for each property if there are several."""
         crystals, features = self._read(X, extra)
+        new = self._new_compositions(crystals) if coverages else np.zeros(0, bool)
         found = []
         for number, (learned, log) in enumerate(zip(self.learned_, self._logs, strict=True)):
             n_local = self.n_local if coverages else 0
@@ -231,7 +236,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
             flags = self._look(crystals, features, number)[1] if coverages else []
             doubtful = np.array([bool(one.keys() - {"elements"}) for one in flags])
             for coverage in coverages:
-                half = self._half_widths(learned, crystals, variances, coverage)
+                half = self._half_widths(learned, crystals, variances, coverage, new)
                 lower, upper = (10**end if log else end for end in (values - half, values + half))
                 ends += self._widened(lower, upper, doubtful, number, coverage)
             found.append(ends)
@@ -264,14 +269,22 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
                 'say log_target=False or "auto", or leave such crystals out'
             )
 
-    def _half_widths(self, learned: Learned, crystals: CrystalTable, variances: FloatArray, coverage: float) -> FloatArray:
+    def _new_compositions(self, crystals: CrystalTable) -> NDArray[np.bool_]:
+        """Tell which crystals have a composition that no training crystal has."""
+        apart, _ = self._compositions.query(composition_keys(crystals), distance_upper_bound=SAME_COMPOSITION)
+        return ~np.isfinite(apart)
+
+    def _half_widths(
+        self, learned: Learned, crystals: CrystalTable, variances: FloatArray, coverage: float, new: NDArray[np.bool_]
+    ) -> FloatArray:
         """Give those of the property, the larger the more of the species no training crystal holds."""
         seen = np.isin(np.arange(LARGEST_NUMBER + 1), self.range_.elements)
         unseen = element_shares(crystals)[:, ~seen].sum(axis=1)
-        return learned.half_widths(variances + UNSEEN * unseen, coverage)
+        return learned.half_widths(variances + UNSEEN * unseen, coverage, new)
 
     def _own_arrays(self) -> dict[str, NDArray[Any]]:
         return {"logs": np.array(self._logs)}
 
     def _set_own(self, arrays: dict[str, Any]) -> None:
         self._logs = arrays["logs"].tolist()
+        self._compositions = cKDTree(composition_keys(self.crystals_))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
     SingleArray = NDArray[np.float32]
+    IntArray = NDArray[np.int64]
 
 START_NOISE = 0.02
 
@@ -38,6 +39,9 @@ LARGE = 20_000
 
 UNSEEN = 0.25
 """Variance that an element leaves which no other crystal holds, for a share of 1 of the species; relative as all variances are."""
+
+FEWEST = 30
+"""Errors of a kind that are calibrated by themselves."""
 
 SAME = 1e-9
 """Relative difference of features below which two crystals are the same one, in other cells perhaps."""
@@ -72,7 +76,8 @@ class Learned:
     """A property that has been learned: centre and scale of each feature, weights by block, and the process.
 
     The process knows each crystal with its value once, in an order that is that of their features; `places` (n,) tells which row of
-    it each training crystal became. `calibration` is of its leave-one-out errors.
+    it each training crystal became. `calibration` is of leave-one-out errors of crystals that share their group with others, and
+    `new_calibration` of errors where all of a group are left out.
     """
 
     centre: FloatArray
@@ -81,15 +86,22 @@ class Learned:
     process: LaplacianProcess | LocalProcess
     places: NDArray[np.int64]
     calibration: Calibration
+    new_calibration: Calibration
 
     @classmethod
     def fit(
-        cls, features: FloatArray, values: FloatArray, blocks: Blocks, settings: Settings, elements: SingleArray | None = None
+        cls,
+        features: FloatArray,
+        values: FloatArray,
+        blocks: Blocks,
+        settings: Settings,
+        elements: SingleArray | None = None,
+        groups: IntArray | None = None,
     ) -> Learned:
         """Learn the values of crystals from their features, each at its place.
 
         `elements` (n, n_elements) are the shares of the elements in the species of each crystal: where no other crystal holds one,
-        a larger error is expected, which the calibration takes into account.
+        a larger error is expected, which the calibration takes into account. `groups` (n,) are the numbers of the compositions.
         """
         rows, places = distinct(features, values)
         if len(rows) < MINIMUM_SAMPLES:
@@ -109,23 +121,21 @@ class Learned:
             vectors = _weighted(features, 0.0, scale)
             asked = order[:SMOOTH_MOST]
             smooth = smooth_part(vectors[asked], values[asked], noise, settings.n_jobs) if settings.tune_iterations else ROUGH
-        kind = LaplacianProcess if len(values) <= LARGE else LocalProcess
+        settings.report(f"solve for {len(values)} crystals")
+        raised = np.ones(len(values))
+        raised[sample] = optimism(len(sample), settings.tune_iterations)
+        options: dict[str, Any] = {"smooth": smooth, "rounds": settings.robust_rounds, "n_local": settings.n_local}
+        options["n_jobs"] = settings.n_jobs
         with work.part(settings.work(len(values))[1]):
-            process = kind.fit(
-                vectors,
-                values,
-                noise,
-                smooth=smooth,
-                rounds=settings.robust_rounds,
-                n_local=settings.n_local,
-                n_jobs=settings.n_jobs,
-                progress=settings.report,
-            )
-        ratios = process.ratios.copy()
-        if elements is not None and len(values) <= LARGE:  # of very many crystals hardly one is alone with an element
-            ratios = _with_elements(ratios, process.residuals, elements[rows])
-        ratios[sample] *= optimism(len(sample), settings.tune_iterations)
-        return cls(centre, scale, weights, process, places, Calibration.of(ratios[np.isfinite(ratios)], values))
+            if len(values) > LARGE:
+                local = LocalProcess.fit(vectors, values, noise, **options)
+                judged = np.isfinite(local.deviations)
+                calibration = Calibration.of((raised * np.abs(local.residuals) / local.deviations)[judged], values)
+                return cls(centre, scale, weights, local, places, calibration, calibration)
+            groups = np.arange(len(values)) if groups is None else groups[rows]
+            process = LaplacianProcess.fit(vectors, values, noise, groups=groups, **options)
+        calibrations = _calibrations(process, raised, None if elements is None else elements[rows], groups)
+        return cls(centre, scale, weights, process, places, *calibrations)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -146,9 +156,13 @@ class Learned:
         """Weight features, so that Manhattan distances are those of the process."""
         return _weighted(features, self.centre, self.scale)
 
-    def half_widths(self, variances: FloatArray, coverage: float) -> FloatArray:
-        """Give half the widths of intervals that hold the value with a probability, from the variances of the process."""
-        return self.calibration.factor(coverage) * np.sqrt(variances)
+    def half_widths(self, variances: FloatArray, coverage: float, new: NDArray[np.bool_]) -> FloatArray:
+        """Give half the widths of intervals that hold the value with a probability, from the variances of the process.
+
+        `new` tells the crystals of which the process knows none of their group.
+        """
+        factors = [known.factor(coverage) for known in (self.calibration, self.new_calibration)]
+        return np.where(new, factors[1], factors[0]) * np.sqrt(variances)
 
 
 def _weighted(features: FloatArray, centre: FloatArray | float, scale: FloatArray) -> NDArray[np.float32]:
@@ -160,12 +174,27 @@ def _weighted(features: FloatArray, centre: FloatArray | float, scale: FloatArra
     return out
 
 
-def _with_elements(ratios: FloatArray, residuals: FloatArray, elements: SingleArray) -> FloatArray:
-    """Give what the ratios are if an element that no other crystal holds adds to the variance of a crystal."""
-    alone = elements[:, np.count_nonzero(elements, axis=0) == 1].sum(axis=1)
-    sizes = np.abs(residuals)
-    stated = np.divide(sizes, ratios, out=np.ones_like(sizes), where=ratios > 0)
-    return sizes / np.sqrt(stated**2 + UNSEEN * alone)
+def _calibrations(
+    process: LaplacianProcess, raised: FloatArray, elements: SingleArray | None, groups: IntArray
+) -> tuple[Calibration, Calibration]:
+    """Learn what errors are like for crystals of a group of which others are known, and for those of a new one."""
+    n = len(groups)
+    alone = raised * _ratios(process.residuals, process.deviations, elements, np.arange(n))
+    together = raised * _ratios(process.group_residuals, process.group_deviations, elements, groups)
+    shared, judged = np.bincount(groups)[groups] > 1, np.isfinite(together)
+    known = alone[shared] if shared.sum() >= FEWEST else alone
+    new = together[judged] if judged.sum() >= min(FEWEST, n) else alone
+    return Calibration.of(known, process.targets), Calibration.of(new, process.targets)
+
+
+def _ratios(residuals: FloatArray, deviations: FloatArray, elements: SingleArray | None, groups: IntArray) -> FloatArray:
+    """Give sizes of errors over deviations, to which an element adds that no other group of crystals holds."""
+    variances = deviations**2
+    if elements is not None:
+        held = np.zeros((groups.max() + 1, elements.shape[1]), bool)
+        np.logical_or.at(held, groups, elements > 0)
+        variances += UNSEEN * elements[:, held.sum(axis=0) == 1].sum(axis=1)
+    return np.abs(residuals) / np.sqrt(variances)
 
 
 def distinct(features: FloatArray, values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

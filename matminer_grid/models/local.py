@@ -53,8 +53,8 @@ ROWS = 16
 class LocalProcess:
     """What :class:`LaplacianProcess` is, without a matrix of all pairs; its arrays mean the same.
 
-    Outliers are found among the crystals of a leaf, which lie together; `ratios` are those of JUDGED crystals, NaN for others. The
-    nearest crystals are those among the candidates that a lower bound proposes, the Manhattan distance of `sums` of features:
+    Outliers are found among the crystals of a leaf, which lie together; `deviations` are those of JUDGED crystals, NaN for others.
+    The nearest crystals are those among the candidates that a lower bound proposes, the Manhattan distance of `sums` of features:
     nearly always the true ones. The mean of those nearest is unknown, as in ordinary kriging.
     """
 
@@ -64,7 +64,7 @@ class LocalProcess:
     base_noise: float
     noise: FloatArray
     residuals: FloatArray
-    ratios: FloatArray
+    deviations: FloatArray
     smooth: Smooth
 
     @classmethod
@@ -78,25 +78,22 @@ class LocalProcess:
         rounds: int,
         n_local: int = 0,
         n_jobs: int | None = None,
-        progress: Callable[[str], None] | None = None,
     ) -> Self:
-        """Learn values; the noise of each crystal and its residual are found in its leaf."""
+        """Learn values; the noise of each crystal and its residual are found in its leaf, or the residual from its nearest."""
         sums = sums_of_groups(vectors)
-        noises, residuals, ratios = np.empty(len(targets)), np.empty(len(targets)), np.full(len(targets), np.nan)
+        noises, residuals, deviations = np.empty(len(targets)), np.empty(len(targets)), np.full(len(targets), np.nan)
         parts = leaves(sums)
-        if progress is not None:
-            progress(f"look for outliers among {len(targets)} crystals")
         work = Parts("solve", len(parts) + 1)
         for rows in parts:
             with work.part(1):
                 leaf = LaplacianProcess.fit(vectors[rows], targets[rows], noise, smooth=smooth, rounds=rounds, n_jobs=n_jobs)
             noises[rows], residuals[rows] = leaf.noise, leaf.residuals
-        process = cls(vectors, sums, targets, noise, noises, residuals, ratios, smooth)
+        process = cls(vectors, sums, targets, noise, noises, residuals, deviations, smooth)
         if n_local:
             judged = np.random.default_rng(0).permutation(len(targets))[:JUDGED]
             with work.part(1):
                 means, variances = process._from_nearest(vectors[judged], n_jobs, judged)
-            ratios[judged] = np.abs(targets[judged] - means) / np.sqrt(variances)
+            residuals[judged], deviations[judged] = targets[judged] - means, np.sqrt(variances)
         return process
 
     def predict(self, vectors: SingleArray, n_local: int = 0, n_jobs: int | None = None) -> tuple[FloatArray, FloatArray]:  # noqa: ARG002  the crystals that a mean rests on give its variance too

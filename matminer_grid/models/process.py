@@ -9,7 +9,7 @@ calculations lose their say.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import scipy.linalg
@@ -20,12 +20,11 @@ from matminer_grid.kernels.manhattan import manhattan_and_squared_tile, manhatta
 from matminer_grid.models._calibration import MAD_TO_SIGMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
     SingleArray = NDArray[np.float32]
+    IntArray = NDArray[np.int64]
 
 ROWS = 64
 """Rows of a distance matrix that a thread fills at once."""
@@ -38,6 +37,9 @@ DEGREES_OF_FREEDOM = 2.0
 
 LARGEST_FACTOR = 8192
 """Rows of a matrix that LAPACK factorises at once; OpenBLAS 0.3.30 ends the process at 16,000 on two threads."""
+
+LARGEST_GROUP = 0.2
+"""Share of the crystals that may be left out together: without more of them, the rest is another training set."""
 
 NOT_POSITIVE = "the covariance matrix is not positive definite; raise the noise"
 
@@ -111,8 +113,9 @@ class LaplacianProcess:
     """A process that has learned the values of n crystals. All variances are relative to that of its part that is not smooth.
 
     Values are predicted as mean + covariance @ coefficients. `base_noise` is the variance of the noise of a crystal that is no
-    outlier, `noise` that of each, `residuals` values minus leave-one-out predictions, and `ratios` their sizes over the standard
-    deviations that such a prediction would state.
+    outlier, `noise` that of each, `residuals` values minus leave-one-out predictions, and `deviations` the standard deviations that
+    such a prediction would state. `group_residuals` and `group_deviations` are those where all crystals of a group are left out
+    together; they are NaN for groups of more than LARGEST_GROUP of all.
     """
 
     vectors: SingleArray
@@ -122,7 +125,9 @@ class LaplacianProcess:
     base_noise: float
     noise: FloatArray
     residuals: FloatArray
-    ratios: FloatArray
+    deviations: FloatArray
+    group_residuals: FloatArray
+    group_deviations: FloatArray
     smooth: Smooth
 
     @classmethod
@@ -135,31 +140,38 @@ class LaplacianProcess:
         smooth: Smooth = ROUGH,
         rounds: int,
         n_local: int = 0,
+        groups: IntArray | None = None,
         n_jobs: int | None = None,
-        progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Learn values; the noise of each is estimated anew from the leave-one-out residuals, in so many rounds.
 
-        Predictions will state variances from the n_local nearest crystals; without, there are no ratios.
+        Predictions will state variances from the n_local nearest crystals; without, there are no deviations. `groups` (n,) holds
+        the number of the group of each crystal; without, each is one of its own.
         """
         n = len(targets)
         K = covariance_of(vectors, n_jobs, smooth)
         factors = np.ones(n)
-        if progress is not None:
-            progress(f"solve for {n} crystals")
+        groups = np.arange(n) if groups is None else groups
         bar = progress_bar(desc="solve", total=rounds + 1, disable=True)
         for i in range(rounds + 1):
             inverse = K.astype(np.float64)
             inverse[np.diag_indices(n)] += noise * factors
-            mean, coefficients, residuals = left_out(inverted(inverse), targets)
+            inverse = inverted(inverse)
+            mean, coefficients, residuals = left_out(inverse, targets)
             if i < rounds:
                 factors = outlier_factors(residuals)
             bar.update(1)
         noises = noise * factors
-        ratios = np.zeros(0)
+        group_residuals = left_out_groups(inverse, coefficients, groups)
+        del inverse
+        deviations = group_deviations = np.zeros(0)
         if n_local:
-            ratios = np.abs(residuals) / np.sqrt(left_out_variances(K, noises, n_local) + noise)
-        return cls(vectors, targets, coefficients, mean, noise, noises, residuals, ratios, smooth)
+            deviations, group_deviations = (
+                np.sqrt(left_out_variances(K, noises, n_local, kind) + noise) for kind in (np.arange(n), groups)
+            )
+        return cls(
+            vectors, targets, coefficients, mean, noise, noises, residuals, deviations, group_residuals, group_deviations, smooth
+        )
 
     def predict(self, vectors: SingleArray, n_local: int = 0, n_jobs: int | None = None) -> tuple[FloatArray, FloatArray]:
         """Give means and variances, noise included; a variance takes the n_local nearest crystals into account and is 0 without."""
@@ -217,6 +229,27 @@ def left_out(inverse: FloatArray, targets: FloatArray) -> tuple[float, FloatArra
     return mean, coefficients, coefficients / inverse.diagonal()
 
 
+def left_out_groups(inverse: FloatArray, coefficients: FloatArray, groups: IntArray) -> FloatArray:
+    """Give values minus predictions where the crystals of each group are left out together; NaN for those of too large groups.
+
+    D. Ginsbourger and C. Schärer, 10.48550/arXiv.2101.03108.
+    """
+    residuals = coefficients / inverse.diagonal()
+    sizes = np.bincount(groups)
+    for group in np.nonzero(sizes > 1)[0]:
+        rows = np.nonzero(groups == group)[0]
+        if small_enough(sizes[group], len(groups)):
+            residuals[rows] = scipy.linalg.solve(inverse[np.ix_(rows, rows)], coefficients[rows], lower=True, assume_a="pos")
+        else:
+            residuals[rows] = np.nan
+    return residuals
+
+
+def small_enough(size: Any, n: int) -> Any:
+    """Tell whether a group may be left out of n crystals."""
+    return size <= max(LARGEST_GROUP * n, 1)
+
+
 def nearest(K: SingleArray, n_local: int) -> NDArray[np.int64]:
     """Give the columns of the largest covariances in each row, at most n_local of them, in any order."""
     n_local = min(n_local, K.shape[1])
@@ -236,15 +269,21 @@ def unexplained(k: SingleArray, joint: SingleArray, noise: FloatArray) -> FloatA
     return np.maximum(prior - (k * shares).sum(axis=1), 0)
 
 
-def left_out_variances(K: SingleArray, noise: FloatArray, n_local: int) -> FloatArray:
-    """Give the variances of the process at each of its crystals that the n_local nearest others leave, from all covariances."""
+def left_out_variances(K: SingleArray, noise: FloatArray, n_local: int, groups: IntArray) -> FloatArray:
+    """Give the variances of the process at each of its crystals that the n_local nearest of other groups leave.
+
+    `K` holds all covariances. Variances of crystals in too large groups are NaN.
+    """
     n = len(K)
-    variances = np.empty(n)
-    for start in range(0, n, CHUNK):
-        rows = np.arange(start, min(start + CHUNK, n))
+    variances = np.full(n, np.nan)
+    sizes = np.bincount(groups)[groups]
+    asked = np.nonzero(small_enough(sizes, n))[0]
+    n_local = min(n_local, n - sizes[asked].max(initial=1))
+    for start in range(0, len(asked), CHUNK):
+        rows = asked[start : start + CHUNK]
         own = K[rows]
-        own[np.arange(len(rows)), rows] = -1
-        near = nearest(own, min(n_local, n - 1))
+        own[groups[rows, None] == groups] = -1
+        near = nearest(own, n_local)
         joint = K[near[:, :, None], near[:, None, :]]
         variances[rows] = unexplained(np.take_along_axis(own, near, axis=1), joint, noise[near])
     return variances

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 8
+FORMAT = 9
 """Version of the file's layout."""
 
 

@@ -40,6 +40,7 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     part is added, for what changes slowly from crystal to crystal: a normal curve of the Euclidean distance of the weighted
     features. Outliers get a larger noise, as in a process with Student's t noise. Intervals are calibrated on the leave-one-out
     residuals, which the search has made too small by a known factor; what few of them can't tell, a Student's t distribution does.
+    Those of a composition that no training crystal has rest on residuals where all crystals of a composition are left out.
     Above 20,000 training crystals a prediction rests on the 320 most similar ones, and outliers are found among four thousand that
     lie together, so that no matrix of all pairs is needed.
 
@@ -205,7 +206,8 @@ class GRIDKernelRegressor(RegressorMixin, KernelModel):
     def predict_interval(self, X: Any, coverage: float = 0.95, *, extra: Extra = None) -> tuple[FloatArray, FloatArray]:
         """Give the intervals that hold the property with a probability between 0 and 1, the coverage.
 
-        They are calibrated on the leave-one-out residuals. Elements that no training crystal holds widen them. Nothing like a
+        They are calibrated on the residuals of training crystals that are left out: of a composition that no training crystal has,
+        on those where their whole composition is. Elements that no training crystal holds widen them. Nothing like a
         crystal with another doubt of :meth:`applicability` was seen: its interval holds at least as much of the normal distribution
         with the mean and spread of the training values, down to 0 where their logarithm was learned. `X`, `extra`, errors and
         warnings are those of :meth:`predict`.

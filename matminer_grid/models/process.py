@@ -153,22 +153,24 @@ class LaplacianProcess:
         factors = np.ones(n)
         groups = np.arange(n) if groups is None else groups
         bar = progress_bar(desc="solve", total=rounds + 1, disable=True)
+        noisy = np.empty((n, n))
         for i in range(rounds + 1):
-            inverse = K.astype(np.float64)
-            inverse[np.diag_indices(n)] += noise * factors
-            inverse = inverted(inverse)
+            noisy[:] = K
+            noisy[np.diag_indices(n)] += noise * factors
+            inverse = inverted(noisy)  # in the same memory
             mean, coefficients, residuals = left_out(inverse, targets)
             if i < rounds:
                 factors = outlier_factors(residuals)
             bar.update(1)
         noises = noise * factors
+        shared = np.nonzero(np.bincount(groups)[groups] > 1)[0]
         group_residuals = left_out_groups(inverse, coefficients, groups)
-        del inverse
+        del noisy, inverse
         deviations = group_deviations = np.zeros(0)
         if n_local:
-            deviations, group_deviations = (
-                np.sqrt(left_out_variances(K, noises, n_local, kind) + noise) for kind in (np.arange(n), groups)
-            )
+            deviations = np.sqrt(left_out_variances(K, noises, n_local, np.arange(n), np.arange(n)) + noise)
+            group_deviations = deviations.copy()
+            group_deviations[shared] = np.sqrt(left_out_variances(K, noises, n_local, groups, shared) + noise)
         return cls(
             vectors, targets, coefficients, mean, noise, noises, residuals, deviations, group_residuals, group_deviations, smooth
         )
@@ -269,23 +271,23 @@ def unexplained(k: SingleArray, joint: SingleArray, noise: FloatArray) -> FloatA
     return np.maximum(prior - (k * shares).sum(axis=1), 0)
 
 
-def left_out_variances(K: SingleArray, noise: FloatArray, n_local: int, groups: IntArray) -> FloatArray:
-    """Give the variances of the process at each of its crystals that the n_local nearest of other groups leave.
+def left_out_variances(K: SingleArray, noise: FloatArray, n_local: int, groups: IntArray, asked: IntArray) -> FloatArray:
+    """Give the variances of the process at m of its crystals that the n_local nearest of other groups leave.
 
-    `K` holds all covariances. Variances of crystals in too large groups are NaN.
+    `K` holds the covariances of all. Variances of crystals in too large groups are NaN.
     """
-    n = len(K)
-    variances = np.full(n, np.nan)
-    sizes = np.bincount(groups)[groups]
-    asked = np.nonzero(small_enough(sizes, n))[0]
-    n_local = min(n_local, n - sizes[asked].max(initial=1))
-    for start in range(0, len(asked), CHUNK):
-        rows = asked[start : start + CHUNK]
+    n, sizes = len(K), np.bincount(groups)[groups[asked]]
+    variances = np.full(len(asked), np.nan)
+    judged = np.nonzero(small_enough(sizes, n))[0]
+    n_local = min(n_local, n - sizes[judged].max(initial=1))
+    for start in range(0, len(judged), CHUNK):
+        places = judged[start : start + CHUNK]
+        rows = asked[places]
         own = K[rows]
         own[groups[rows, None] == groups] = -1
         near = nearest(own, n_local)
         joint = K[near[:, :, None], near[:, None, :]]
-        variances[rows] = unexplained(np.take_along_axis(own, near, axis=1), joint, noise[near])
+        variances[places] = unexplained(np.take_along_axis(own, near, axis=1), joint, noise[near])
     return variances
 
 

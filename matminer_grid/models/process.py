@@ -279,7 +279,7 @@ def left_out_variances(K: SingleArray, noise: FloatArray, n_local: int, groups: 
     n, sizes = len(K), np.bincount(groups)[groups[asked]]
     variances = np.full(len(asked), np.nan)
     judged = np.nonzero(small_enough(sizes, n))[0]
-    n_local = min(n_local, n - sizes[judged].max(initial=1))
+    n_local = min(n_local, n - int(sizes[judged].max(initial=1)))
     for start in range(0, len(judged), CHUNK):
         places = judged[start : start + CHUNK]
         rows = asked[places]

@@ -166,11 +166,6 @@ def command(inputs: Path, output: Path, *, part_size=1, most=N + 23, n_jobs=1, f
     return [sys.executable, "-c", SCRIPT, *map(str, (inputs, output, part_size, most, n_jobs, featurizer))]
 
 
-FRESH = multiprocessing.get_context("forkserver")
-"""Starts processes that have imported the package and done nothing with it: the import takes longer than what they do."""
-FRESH.set_forkserver_preload(["matminer_grid.pipeline"])
-
-
 def run(arguments: list[str]) -> None:
     """Do what a command does."""
     _, _, script, *sys.argv[1:] = arguments
@@ -181,19 +176,22 @@ def run(arguments: list[str]) -> None:
 def test_killed_again_and_again(inputs, expected, tmp_path, output):
     """Ten times and more, at random moments between the first part and the last, the joining of parts among them."""
     rng = random.Random(output)  # noqa: S311
+    fresh = multiprocessing.get_context("forkserver")  # the package is imported once: that takes longer than what is killed
+    fresh.set_forkserver_preload(["matminer_grid.pipeline"])
     kills = 0
     target = tmp_path / output
     while kills < 16:
         folder = target if output == "out" else tmp_path / (output + ".parts")
         more = rng.randint(0, 6) if kills < 11 else N  # the last ones wait for the end
         parts = len(list(folder.glob("part-*.parquet"))) + more
-        process = FRESH.Process(target=run, args=(command(inputs, target, most=parts + 8),))
+        process = fresh.Process(target=run, args=(command(inputs, target, most=parts + 8),))
         process.start()
         while process.is_alive() and len(list(folder.glob("part-*.parquet"))) < min(parts, N + 23):
             time.sleep(0.0005)
         time.sleep(rng.uniform(0, 0.01))
         process.kill()
         process.join()
+        assert process.exitcode in {0, -signal.SIGKILL}
         kills += process.exitcode == -signal.SIGKILL
         if process.exitcode == 0 or target.is_file():
             break
